@@ -13,7 +13,8 @@ packages_of() {
     # npm only if it is missing: one from elsewhere may come with a nodejs that Debian's npm conflicts with.
     test-long) echo "clang libclang-rt-14-dev clang-format shellcheck wrk valgrind python3-yaml buildah podman runc" \
         "catatonit iptables debootstrap chromium $(command -v npm >/dev/null || echo npm)" ;;
-    # The systems that the bench compares Sluice with, and its tools. tests/bench/install keeps the servers from starting.
+    # The systems that the bench compares Sluice with, and its tools. tests/bench/install keeps the servers from
+    # starting.
     bench) echo "redis-server libhiredis-dev rabbitmq-server librabbitmq-dev nats-server libnats-dev mosquitto" \
         "libmosquitto-dev beanstalkd wrk hyperfine valgrind libcmocka-dev python3" ;;
     *) echo "packages.sh: no group '$1'" >&2 && return 1 ;;

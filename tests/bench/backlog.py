@@ -1,4 +1,5 @@
-"""Measures a backlog on disk: how soon a broker that has one is ready, how much memory it takes, and how fast it is read back."""
+"""Measures a backlog on disk: how soon a broker that has one is ready, how much memory it takes, and how fast it is
+read back."""
 import os
 import pathlib
 import shutil

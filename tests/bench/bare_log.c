@@ -1,5 +1,5 @@
-/* The floor of the log: appends groups of GROUP_BYTES to files of 32 MiB, with an fdatasync after each group, and does nothing
- * else. The files are allocated ahead, as the log's segments are.
+/* The floor of the log: appends groups of GROUP_BYTES to files of 32 MiB, with an fdatasync after each group, and does
+ * nothing else. The files are allocated ahead, as the log's segments are.
  *   bench_bare_log DIRECTORY GROUP_BYTES SECONDS
  *     ->  {"groups":N,"seconds":S} */
 #include <fcntl.h>

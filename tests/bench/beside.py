@@ -1,5 +1,6 @@
-"""Measures Sluice beside other brokers, and the floors under all of them: 4 producers, 1 queue, 1 consumer, the same load from
-the same program. Each system is started once per round and does all works in turn, each on a queue of its own."""
+"""Measures Sluice beside other brokers, and the floors under all of them: 4 producers, 1 queue, 1 consumer, the same
+load from the same program. Each system is started once per round and does all works in turn, each on a queue of its
+own."""
 import os
 import pathlib
 import shutil

@@ -1,5 +1,5 @@
-"""Draws charts as SVG text, with the standard library alone: bars on a linear axis, and percentiles on a logarithmic one. A chart
-is a list of panels, two per row; a panel is a title and rows of a system's name and its values."""
+"""Draws charts as SVG text, with the standard library alone: bars on a linear axis, and percentiles on a logarithmic
+one. A chart is a list of panels, two per row; a panel is a title and rows of a system's name and its values."""
 import html
 import math
 

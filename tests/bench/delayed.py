@@ -1,5 +1,5 @@
-"""Measures delayed events: how fast they are accepted, how much memory of the broker each takes while it waits, and how fast they
-are delivered when all are due at once."""
+"""Measures delayed events: how fast they are accepted, how much memory of the broker each takes while it waits, and how
+fast they are delivered when all are due at once."""
 import pathlib
 import shutil
 import signal

@@ -1,6 +1,6 @@
-"""Measures queues on disk beside the same queues in memory, and beside a bare loop that appends and syncs groups of the size that
-the broker wrote. The bare loop runs alone, and then while a memory queue under the same load keeps the processors as busy as
-the load on the disk queue did."""
+"""Measures queues on disk beside the same queues in memory, and beside a bare loop that appends and syncs groups of the
+size that the broker wrote. The bare loop runs alone, and then while a memory queue under the same load keeps the
+processors as busy as the load on the disk queue did."""
 import contextlib
 import pathlib
 import shutil

@@ -1,6 +1,6 @@
-"""Measures what each further queue of a topic costs, with 1, 10 and 100 queues in memory. Nobody consumes; the queues are full
-and drop their oldest event, so each event enters and leaves every queue. Then the same with queues on disk, which keep
-everything, and the bytes written there."""
+"""Measures what each further queue of a topic costs, with 1, 10 and 100 queues in memory. Nobody consumes; the queues
+are full and drop their oldest event, so each event enters and leaves every queue. Then the same with queues on disk,
+which keep everything, and the bytes written there."""
 import pathlib
 import shutil
 import tempfile

@@ -1,4 +1,5 @@
-"""The goals for Sluice's performance, relative to its peers and floors on a machine with two cores, and whether a run meets them."""
+"""The goals for Sluice's performance, relative to its peers and floors on a machine with two cores, and whether a run
+meets them."""
 import dataclasses
 import typing
 
@@ -41,8 +42,8 @@ class Values:
 
 @dataclasses.dataclass
 class Goal:
-    """A limit on figure(values, transport): `least` or `most` is one number for both transports, or a dict with one for each.
-    `transports`: those for which it has a value; ("",) if it does not depend on the transport."""
+    """A limit on figure(values, transport): `least` or `most` is one number for both transports, or a dict with one for
+    each. `transports`: those for which it has a value; ("",) if it does not depend on the transport."""
 
     title: str
     figure: typing.Callable

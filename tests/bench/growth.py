@@ -44,7 +44,8 @@ def many_queues(figures, directory, shape, seconds):
 
 
 def many_producers(figures, directory, count, events):
-    """Measures throughput at full speed, and the CPU of broker and load. With few events it would measure how producers start."""
+    """Measures throughput at full speed, and the CPU of broker and load. With few events it would measure how producers
+    start."""
     work = producers_work_name(count)
     b = broker("tcp", directory)
     try:

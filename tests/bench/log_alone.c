@@ -1,5 +1,5 @@
-/* The log without the rest of the broker, kept saturated: while a group of EVENTS events is written and synced, the next one
- * gathers. Durable events are settled.
+/* The log without the rest of the broker, kept saturated: while a group of EVENTS events is written and synced, the
+ * next one gathers. Durable events are settled.
  *   bench_log_alone DIRECTORY EVENT_SIZE EVENTS SECONDS
  *     ->  {"groups":N,"seconds":S,"group_bytes":B}: the number of syncs, and the bytes written per sync */
 #include "base/clock.h"

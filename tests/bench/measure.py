@@ -1,4 +1,5 @@
-"""Common parts of the bench: processes with a ready line, their CPU and memory, load programs, and the table of figures."""
+"""Common parts of the bench: processes with a ready line, their CPU and memory, load programs, and the table of
+figures."""
 import json
 import os
 import pathlib
@@ -32,7 +33,8 @@ class Figures:
 
 
 class Server:
-    """A process with a ready line, stopped by its own process id. ledger() reads the totals that a broker logs when it ends."""
+    """A process with a ready line, stopped by its own process id. ledger() reads the totals that a broker logs when it
+    ends."""
 
     def __init__(self, *command):
         start = time.monotonic()
@@ -77,7 +79,8 @@ class Server:
 
     def ledger(self):
         """For a broker, after stop: its events by outcome."""
-        line = [l for l in self.logged().splitlines() if "ledger: " in l][-1] # a start with existing events logs one, too
+        # The last one: a start with existing events logs one, too.
+        line = [l for l in self.logged().splitlines() if "ledger: " in l][-1]
         words = line.split("ledger: ")[1].replace("=", " ").replace("+", " ").replace('"', " ").replace("}", " ").split()
         return {words[i]: int(words[i + 1]) for i in range(0, 14, 2)}
 

@@ -1,4 +1,5 @@
-"""Measures publishing over HTTP with wrk, beside a bare libmicrohttpd server, and the memory that a queued event costs."""
+"""Measures publishing over HTTP with wrk, beside a bare libmicrohttpd server, and the memory that a queued event
+costs."""
 import json
 import pathlib
 import resource
@@ -8,8 +9,8 @@ from measure import BENCH, BIN, Load, Server, broker, check_ledger
 
 
 def wrk(address, path, connections, seconds, *body):
-    """Runs wrk. body: content type and file; without it 200 bytes. Returns requests per second, the number of requests, (p50,
-    p99) in microseconds, and wrk's own CPU seconds."""
+    """Runs wrk. body: content type and file; without it 200 bytes. Returns requests per second, the number of requests,
+    (p50, p99) in microseconds, and wrk's own CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s",
                            str(pathlib.Path(__file__).parent / "post.lua"), f"http://{address}{path}", "--", *body],
@@ -88,7 +89,8 @@ def publish(figures, directory, transport, connections, seconds):
 
 
 def paced(figures, directory, transport, connections, seconds, rate=1000, size=1024):
-    """Measures what the sidecar uses when it mostly waits: one POST per event at a fixed rate, on persistent connections."""
+    """Measures what the sidecar uses when it mostly waits: one POST per event at a fixed rate, on persistent
+    connections."""
     work = f"{size} B {rate}/s, {connections} connections {transport}"
     count = int(rate * seconds)
     b = broker(transport, directory)

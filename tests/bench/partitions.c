@@ -1,10 +1,11 @@
-/* Consumers that share a queue's partitions, or stand by. Each consumer is a process of its own. The result is one line of JSON.
+/* Consumers that share a queue's partitions, or stand by. Each consumer is a process of its own. The result is one line
+ * of JSON.
  *
  *     bench_partitions throughput BROKER QUEUE CONSUMERS COUNT
  *         Events per second for COUNT events of 200 B, each with one of 1,000 keys.
  *     bench_partitions failover BROKER QUEUE kill|leave
- *         Milliseconds from the end of the active consumer's process to the first event at the standby, while 1,000 events per
- *         second are published. */
+ *         Milliseconds from the end of the active consumer's process to the first event at the standby, while 1,000
+ *         events per second are published. */
 #include <poll.h>
 #include <signal.h>
 #include <sluice.h>

@@ -1,5 +1,5 @@
-"""Measures the throughput of one queue with 1, 4 and 16 partitions and two consumers, and how long a failover takes until the
-standby has its first event."""
+"""Measures the throughput of one queue with 1, 4 and 16 partitions and two consumers, and how long a failover takes
+until the standby has its first event."""
 import json
 import pathlib
 

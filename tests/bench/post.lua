@@ -1,6 +1,6 @@
 -- wrk -s post.lua URL -- [TYPE FILE]
--- POSTs the file's bytes with that content type. Each run of ten # in it is replaced by a number of ten digits that differs
--- between requests, so that no event is a duplicate. Without TYPE and FILE it POSTs 200 bytes.
+-- POSTs the file's bytes with that content type. Each run of ten # in it is replaced by a number of ten digits that
+-- differs between requests, so that no event is a duplicate. Without TYPE and FILE it POSTs 200 bytes.
 wrk.method = "POST"
 local parts, count = nil, 0
 

@@ -1,5 +1,5 @@
-"""Measures pushing from a filled queue in memory to a local application, the bare libmicrohttpd server that answers 202, by
-`concurrency` (slots)."""
+"""Measures pushing from a filled queue in memory to a local application, the bare libmicrohttpd server that answers
+202, by `concurrency` (slots)."""
 import json
 import time
 import urllib.request

@@ -1,7 +1,7 @@
 /* Many queues of which few are busy, or many sessions:
  *   bench_queues BROKER QUEUES ACTIVE RATE SECONDS SESSIONS
- * 1. Publishes one event to each of QUEUES queues, q00000 and so on. One connection consumes the first ACTIVE of them; the other
- *    queues keep their event.
+ * 1. Publishes one event to each of QUEUES queues, q00000 and so on. One connection consumes the first ACTIVE of them;
+ *    the other queues keep their event.
  * 2. Prints "ready" and waits for a line on standard input.
  * 3. Publishes RATE events per second for SECONDS, to the active queues in turn, from SESSIONS connections in turn.
  * 4. Prints "confirmed N consumed N", without the events of step 1. */

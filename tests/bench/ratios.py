@@ -1,4 +1,5 @@
-"""Figures divided by their floors, as lines of text for `tests/bench/run`. The ratios that are goals are in goals.py."""
+"""Figures divided by their floors, as lines of text for `tests/bench/run`. The ratios that are goals are in
+goals.py."""
 import durable
 import fanout
 

@@ -1,8 +1,9 @@
-/* The floor of libzmq: 4 producers PUSH to one process, which relays message by message to a consumer. It keeps no records, and
- * a lost message stays lost.
+/* The floor of libzmq: 4 producers PUSH to one process, which relays message by message to a consumer. It keeps no
+ * records, and a lost message stays lost.
  *   bench_raw_relay tcp|ipc SIZE COUNT [WINDOW [RATE]]
  *     ->  {"seconds":S,"relay_cpu_seconds":C,"end_to_end_us":{"p50":…,"p99":…,"p99.9":…}}
- * WINDOW: the relay answers each message, and a producer has at most WINDOW unanswered ones; 0: no answers, blocking sends.
+ * WINDOW: the relay answers each message, and a producer has at most WINDOW unanswered ones; 0: no answers, blocking
+ * sends.
  * RATE: messages per second of all producers together, timed from when each was due; 0: at full speed. */
 #include <signal.h>
 #include <stdatomic.h>
@@ -152,8 +153,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The calling process is the consumer. With very many messages only every 16th is timed, so that it reads the clock as often as
- * `sluice bench` does. */
+/* The calling process is the consumer. With very many messages only every 16th is timed, so that it reads the clock as
+ * often as `sluice bench` does. */
 static void consume(const struct relay *r, void *pull, int64_t *us, long stride)
 {
     struct head head;

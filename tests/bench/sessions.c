@@ -1,7 +1,8 @@
 /* Many sessions from one process:
  *   bench_sessions BROKER COUNT QUEUE
- * Each time all sessions have attached (first, and again after each loss of the broker), prints "attached COUNT"; then each session
- * publishes one event to QUEUE, and "confirmed N" says how many were confirmed. Ends when its standard input ends. */
+ * Each time all sessions have attached (first, and again after each loss of the broker), prints "attached COUNT"; then
+ * each session publishes one event to QUEUE, and "confirmed N" says how many were confirmed. Ends when its standard
+ * input ends. */
 #include <poll.h>
 #include <sluice.h>
 #include <stdio.h>

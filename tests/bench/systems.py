@@ -1,5 +1,5 @@
-"""The systems that the bench compares. Each is started on a free loopback port with its own data directory and the settings that
-its documentation gives for at-least-once delivery, and is stopped by its own process id."""
+"""The systems that the bench compares. Each is started on a free loopback port with its own data directory and the
+settings that its documentation gives for at-least-once delivery, and is stopped by its own process id."""
 import os
 import pathlib
 import shutil
@@ -28,7 +28,8 @@ def answers(port):
 
 
 class Daemon:
-    """A third-party server. Its output goes to a file beside its data. It is ready when its port or socket path answers."""
+    """A third-party server. Its output goes to a file beside its data. It is ready when its port or socket path
+    answers."""
 
     def __init__(self, directory, port, *command, env=None):
         self.log = directory / f"{pathlib.Path(command[0]).name}.log"
@@ -130,7 +131,8 @@ class Nats(System):
 
     def start(self, directory):
         port, config = free_port(), directory / "nats.conf"
-        config.write_text(f'listen: "127.0.0.1:{port}"\nmax_pending: 4GB\nwrite_deadline: "60s"\n' # else core cuts slow clients off
+        # Without these limits core disconnects slow clients.
+        config.write_text(f'listen: "127.0.0.1:{port}"\nmax_pending: 4GB\nwrite_deadline: "60s"\n'
                           f'jetstream {{store_dir: "{directory}", max_memory_store: 4GB, max_file_store: 16GB}}\n')
         self.processes = [Daemon(directory, port, self.server, "-c", config)]
         self.address = f"127.0.0.1:{port}"
@@ -163,7 +165,8 @@ class Mosquitto(System):
         port, config = free_port(), directory / "mosquitto.conf"
         config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nuser root\n"
                           f"persistence true\npersistence_location {directory}/\n"
-                          "max_inflight_messages 0\nmax_queued_messages 0\n") # else the 1,001st queued message is dropped
+                          # With the default, the 1,001st queued message is dropped.
+                          "max_inflight_messages 0\nmax_queued_messages 0\n")
         self.processes = [Daemon(directory, port, self.server, "-c", config)]
         self.address = f"127.0.0.1:{port}"
 
@@ -196,7 +199,8 @@ class Relay(System):
 
 
 class SluiceHttp(Sluice):
-    """A broker with a sidecar, to which the load speaks HTTP. mode: as for Sluice; the transport is that between the two."""
+    """A broker with a sidecar, to which the load speaks HTTP. mode: as for Sluice; the transport is that between the
+    two."""
 
     program = "http"
 

@@ -1,5 +1,5 @@
-"""Runs every query of deploy/grafana/sluice.json on a real Prometheus that scrapes a broker and two sidecars at work. Then kills
-the broker and checks what the first row of panels shows.
+"""Runs every query of deploy/grafana/sluice.json on a real Prometheus that scrapes a broker and two sidecars at work.
+Then kills the broker and checks what the first row of panels shows.
 
     dashboard.py PROMETHEUS        PROMETHEUS is the program; SLUICE_BIN says which build to run
 """
@@ -52,8 +52,8 @@ class Prometheus:
 
 
 def ask(prometheus, expression):
-    """Runs an expression as Grafana would with all variables set to All. Returns the current [(labels, value)]. Raises OSError if
-    it does not parse."""
+    """Runs an expression as Grafana would with all variables set to All. Returns the current [(labels, value)]. Raises
+    OSError if it does not parse."""
     for variable in DASHBOARD["templating"]["list"]:
         expression = expression.replace("$" + variable["name"], variable.get("allValue", ""))
     found = prometheus.get("query", query=expression.replace("$__rate_interval", "5s"))["result"]
@@ -69,8 +69,8 @@ def eventually(what, condition, meanwhile=lambda: None):
 
 
 def has_an_answer(prometheus, expression, legend):
-    """Whether the query has values, which must carry the labels that the legend names. A default ("or vector(0)") does not
-    count."""
+    """Whether the query has values, which must carry the labels that the legend names. A default ("or vector(0)") does
+    not count."""
     found = ask(prometheus, expression.removesuffix(" or on () vector(0)"))
     for labels, _ in found:
         assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= set(labels), (legend, labels)

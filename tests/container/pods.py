@@ -6,8 +6,8 @@
     pods.py drain          prints the sidecar's preStop command, one argument per line
     pods.py probe          prints the command of the broker's liveness probe, likewise
 
-podman 4.3 supports neither StatefulSets, Services nor init containers that keep running, and publishes every containerPort on
-the host. These are translated; everything else is played as written.
+podman 4.3 supports neither StatefulSets, Services nor init containers that keep running, and publishes every
+containerPort on the host. These are translated; everything else is played as written.
 """
 import pathlib
 import sys
@@ -36,7 +36,8 @@ def broker_documents():
     stateful = only("StatefulSet")["spec"]
     template = stateful["template"]
     claims = [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": c["spec"],
-               "metadata": {"name": "sluice-" + c["metadata"]["name"],  # the annotations do what fsGroup does in Kubernetes
+               # The annotations do what fsGroup does in Kubernetes.
+               "metadata": {"name": "sluice-" + c["metadata"]["name"],
                             "annotations": {"volume.podman.io/uid": USER, "volume.podman.io/gid": USER}}}
               for c in stateful["volumeClaimTemplates"]]
     volumes = template["spec"]["volumes"] + [
@@ -57,8 +58,8 @@ def seconds(text):
 
 
 def faults_of_the_broker_s_probes(broker):
-    """The broker has no HTTP: its probes ping its event loop. An impatient probe would kill a broker that is busy or still reads
-    its log."""
+    """The broker has no HTTP: its probes ping its event loop. An impatient probe would kill a broker that is busy or
+    still reads its log."""
     listen = next(line.split()[1] for line in only("ConfigMap")["data"]["broker.yaml"].splitlines() if line.startswith("listen:"))
     for kind, patience in (("startupProbe", 1800), ("livenessProbe", 60)):
         probe = broker[kind]

@@ -1,6 +1,7 @@
-/* Fuzzes all of sidecar/api. The first lines of the input are the method, the target and the headers; the rest is the body.
- * - A request that parses as a publish must have an answer, and each of its events must render as JSON that scans again and as a
- *   push request whose headers are one line each.
+/* Fuzzes all of sidecar/api. The first lines of the input are the method, the target and the headers; the rest is the
+ * body.
+ * - A request that parses as a publish must have an answer, and each of its events must render as JSON that scans again
+ *   and as a push request whose headers are one line each.
  * - The URL of an accepted subscription must point to loopback. */
 #include "base/utf8.h"
 #include "sidecar/api/api.h"
@@ -115,8 +116,8 @@ static void check_json(const struct api_request *r, const struct api_command *c)
     }
 }
 
-/* A refusal must be JSON in UTF-8, whatever it quotes of the request. The answer to a browser's preflight must be empty. No header
- * of either may contain a line break. */
+/* A refusal must be JSON in UTF-8, whatever it quotes of the request. The answer to a browser's preflight must be
+ * empty. No header of either may contain a line break. */
 static void check(const struct api_response *r)
 {
     struct scan_value value;

@@ -1,4 +1,5 @@
-/* Fuzzes control messages: a message that unpacks within its arena must pack again, and repeating this must give the same bytes. */
+/* Fuzzes control messages: a message that unpacks within its arena must pack again, and repeating this must give the
+ * same bytes. */
 #include "proto/control.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Fuzzes CloudEvents.
- * - An event that decodes must decode to the same after encoding, and so must every event that passes the rules: otherwise the
- *   consumer could not read what was accepted.
+ * - An event that decodes must decode to the same after encoding, and so must every event that passes the rules:
+ *   otherwise the consumer could not read what was accepted.
  * - The scans that do not decode an event must find the same in it as decoding does. */
 #include "proto/dead_letter.h"
 #include "proto/event.h"

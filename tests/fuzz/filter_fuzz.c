@@ -1,6 +1,6 @@
 /* Fuzzes filters.
- * - JSON that is accepted as a filter must come back as the same JSON, and an encoded filter must come back from its JSON as the
- *   same bytes.
+ * - JSON that is accepted as a filter must come back as the same JSON, and an encoded filter must come back from its
+ *   JSON as the same bytes.
  * - For an event that decodes, a filter must decide the same as a simple interpreter of its JSON. */
 #include "proto/event.h"
 #include "proto/filter.h"
@@ -60,7 +60,8 @@ static void decide(struct span filter, json_t *json, struct span bytes)
     arena_free(&arena);
 }
 
-/* An event with a repeated field is invalid, because its first and last value may differ; event_decode does not notice this. */
+/* An event with a repeated field is invalid, because its first and last value may differ; event_decode does not notice
+ * this. */
 static bool fields_come_once(struct span bytes)
 {
     unsigned seen = 0;

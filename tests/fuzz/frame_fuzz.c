@@ -1,5 +1,6 @@
-/* Fuzzes every reader of the data path, with arbitrary bytes and with a valid frame in which bytes were changed. Nothing may crash,
- * hang or read out of bounds. A frame that reads as a whole must read the same after it was written again. */
+/* Fuzzes every reader of the data path, with arbitrary bytes and with a valid frame in which bytes were changed.
+ * Nothing may crash, hang or read out of bounds. A frame that reads as a whole must read the same after it was written
+ * again. */
 #include "base/units.h"
 #include "proto/control.h"
 #include "proto/frame.h"

@@ -1,5 +1,6 @@
-/* Fuzzes the log with arbitrary bytes as records and as a log directory: no crash, no hang, and no event that is in no record. The
- * first byte says what the rest is, and whether to fix its checksums: random bytes would never pass them. */
+/* Fuzzes the log with arbitrary bytes as records and as a log directory: no crash, no hang, and no event that is in no
+ * record. The first byte says what the rest is, and whether to fix its checksums: random bytes would never pass them.
+ * */
 #include "broker/store/log.h"
 #include "broker/store/log_format.h"
 #include "tests/sim/disk.h"

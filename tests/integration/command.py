@@ -11,8 +11,8 @@ import time
 
 
 class Command:
-    """A running command. `terminal`: False for pipes, True for a pseudo-terminal, or (rows, columns) for one of that size.
-    `seen` holds everything it has written so far."""
+    """A running command. `terminal`: False for pipes, True for a pseudo-terminal, or (rows, columns) for one of that
+    size. `seen` holds everything it has written so far."""
 
     def __init__(self, program, *arguments, environment, terminal=False):
         self.terminal, slave = os.openpty() if terminal else (None, None)

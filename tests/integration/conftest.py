@@ -1,7 +1,8 @@
-"""Fixtures that start real brokers, sidecars and commands on free ports. Each test has its own processes, which end with it.
+"""Fixtures that start real brokers, sidecars and commands on free ports. Each test has its own processes, which end
+with it.
 
-Environment: SLUICE_BIN is the directory of the binaries (build/release/bin unless set); SLUICE_LONG, if not empty, asks for
-the many rounds of crashes and faults that `tests/run` without --fast makes.
+Environment: SLUICE_BIN is the directory of the binaries (build/release/bin unless set); SLUICE_LONG, if not empty, asks
+for the many rounds of crashes and faults that `tests/run` without --fast makes.
 """
 import http.client
 import json
@@ -23,8 +24,8 @@ from standin import StandIn
 
 
 def option(name, default):
-    """Reads an option of the tests from the environment and moves it to TESTS_<name>, where pytest's workers find it. Under its
-    own name every program that a test starts would warn of an unknown SLUICE_ setting."""
+    """Reads an option of the tests from the environment and moves it to TESTS_<name>, where pytest's workers find it.
+    Under its own name every program that a test starts would warn of an unknown SLUICE_ setting."""
     if name in os.environ:
         os.environ[f"TESTS_{name}"] = os.environ.pop(name)
     return os.environ.get(f"TESTS_{name}", default)
@@ -111,7 +112,8 @@ class Sidecar(Process):
         return answer
 
     def wait_attached(self):
-        """Polls /readyz until the sidecar is attached. Its next attempt may be 5 s away (back-off), more on a loaded machine."""
+        """Polls /readyz until the sidecar is attached. Its next attempt may be 5 s away (back-off), more on a loaded
+        machine."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.ops("GET", "/readyz").status == 200:
@@ -134,7 +136,8 @@ def free_port():
 
 
 class Cluster:
-    """Starts brokers and sidecars, and ends them all with the test. A process still running then must exit with status 0."""
+    """Starts brokers and sidecars, and ends them all with the test. A process still running then must exit with status
+    0."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -142,8 +145,8 @@ class Cluster:
         self.data = {}
 
     def broker(self, *flags, listen="tcp://127.0.0.1:0", data=None):
-        """Starts a broker. It takes over the data directory of an earlier broker that has ended, and gets a directory of its own
-        while that one lives."""
+        """Starts a broker. It takes over the data directory of an earlier broker that has ended, and gets a directory
+        of its own while that one lives."""
         name = f"broker{len(self.processes)}"
         while data is None or (data in self.data and self.data[data].popen.poll() is None):
             data = "data" if data is None else data + "+"

@@ -1,5 +1,5 @@
-"""Checks every answer that any test receives against the API's description (sidecar/api/openapi.json): its status must be
-listed for the call, the promised headers must be present, and the body must match the schema."""
+"""Checks every answer that any test receives against the API's description (sidecar/api/openapi.json): its status must
+be listed for the call, the promised headers must be present, and the body must match the schema."""
 import functools
 import json
 import pathlib

@@ -1,6 +1,6 @@
-/* A preloaded library that simulates a failing disk in a broker. While the file named by FAILING_DISK_CUE exists, the call named
- * by FAILING_DISK_CALL fails with the errno in FAILING_DISK_ERROR, or with EIO if that is not set. Only calls on a descriptor, or
- * relative to a directory's, fail: those are the broker's own. */
+/* A preloaded library that simulates a failing disk in a broker. While the file named by FAILING_DISK_CUE exists, the
+ * call named by FAILING_DISK_CALL fails with the errno in FAILING_DISK_ERROR, or with EIO if that is not set. Only
+ * calls on a descriptor, or relative to a directory's, fail: those are the broker's own. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

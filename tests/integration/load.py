@@ -1,11 +1,11 @@
-"""Publishers and consumers that work while a test kills processes or cuts connections, and a shared History in which they
-record what was confirmed and what arrived. History.check then verifies every promise:
+"""Publishers and consumers that work while a test kills processes or cuts connections, and a shared History in which
+they record what was confirmed and what arrived. History.check then verifies every promise:
 
 - no confirmed event is lost, and no event appears that was never published;
 - no event is accepted twice, and no refused event is delivered;
 - each event keeps its sequence, and a publisher's events keep their order;
-- an event is delivered again only as a later attempt, except after a crash: at most 1,000 settled events of a queue may then
-  be redelivered.
+- an event is delivered again only as a later attempt, except after a crash: at most 1,000 settled events of a queue may
+  then be redelivered.
 """
 import collections
 import ctypes
@@ -161,7 +161,8 @@ class Worker(threading.Thread):
 
 
 class Publisher(Worker):
-    """Publishes numbered batches from one source, each after the previous one was answered. Never publishes an event twice."""
+    """Publishes numbered batches from one source, each after the previous one was answered. Never publishes an event
+    twice."""
 
     def __init__(self, history, sidecar, queue, source, batch=1, wait="30s", size=100):
         super().__init__()

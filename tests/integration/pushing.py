@@ -15,9 +15,9 @@ PATIENCE = 30
 
 
 class Application:
-    """An HTTP server that keeps each request in `requests` and leaves the answer to `behave(handler, number)`, where `number`
-    counts requests from 1. `behave` calls handler.respond(status, headers, body), or uses handler.connection directly.
-    Without `behave` it answers 204."""
+    """An HTTP server that keeps each request in `requests` and leaves the answer to `behave(handler, number)`, where
+    `number` counts requests from 1. `behave` calls handler.respond(status, headers, body), or uses handler.connection
+    directly. Without `behave` it answers 204."""
 
     def __init__(self, behave=None, address=("127.0.0.1", 0), start=True):
         self.behave = behave or (lambda handler, number: handler.respond(204))

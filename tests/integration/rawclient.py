@@ -1,4 +1,5 @@
-"""A client of the session protocol written by hand over pyzmq. Tests can make it send what no well-behaved client would."""
+"""A client of the session protocol written by hand over pyzmq. Tests can make it send what no well-behaved client
+would."""
 import os
 import struct
 
@@ -79,7 +80,8 @@ class Reply:
 
 
 class RawClient:
-    """Control, ingress and inbox sockets for the broker with that ready line. Every receive times out after `wait` seconds."""
+    """Control, ingress and inbox sockets for the broker with that ready line. Every receive times out after `wait`
+    seconds."""
     alive = []
 
     def __init__(self, ready, inbox="tcp://127.0.0.1:*", wait=10, name="raw"):
@@ -143,6 +145,7 @@ class RawClient:
 
     @classmethod
     def close_all(cls):
-        """Closes every client, also of a test that failed: a context collected before its sockets would wait for them for ever."""
+        """Closes every client, also of a test that failed: a context collected before its sockets would wait for them
+        for ever."""
         while cls.alive:
             cls.alive.pop().close()

@@ -1,5 +1,5 @@
-/* A preloaded library that simulates a slow name server. Resolving slow.test blocks until the file named by SLOW_RESOLVER exists,
- * and then fails with EAI_AGAIN. Other names resolve as usual. */
+/* A preloaded library that simulates a slow name server. Resolving slow.test blocks until the file named by
+ * SLOW_RESOLVER exists, and then fails with EAI_AGAIN. Other names resolve as usual. */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <stdint.h>

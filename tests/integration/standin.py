@@ -6,8 +6,8 @@ import time
 
 
 class StandIn:
-    """Lists the given queues and answers each take without events. `asked` holds the times of the takes. The command line
-    shows figures that a queue lacks as 0."""
+    """Lists the given queues and answers each take without events. `asked` holds the times of the takes. The command
+    line shows figures that a queue lacks as 0."""
 
     def __init__(self, *queues):
         asked = self.asked = []

@@ -1,5 +1,6 @@
-/* A preloaded library that shifts the wall clock by the nanoseconds in the file named by STEPPING_CLOCK: a 64-bit integer in the
- * machine's byte order, which may change at any time. The monotonic clock stays as it is, as it does when a clock is set. */
+/* A preloaded library that shifts the wall clock by the nanoseconds in the file named by STEPPING_CLOCK: a 64-bit
+ * integer in the machine's byte order, which may change at any time. The monotonic clock stays as it is, as it does
+ * when a clock is set. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>

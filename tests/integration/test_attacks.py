@@ -1,8 +1,8 @@
-"""Hostile peers at the broker's sockets: floods of garbage, oversized and malformed messages, crowds of connections, peers
-that never read, and peers that pretend to be somebody else.
+"""Hostile peers at the broker's sockets: floods of garbage, oversized and malformed messages, crowds of connections,
+peers that never read, and peers that pretend to be somebody else.
 
-In each case the broker keeps running within bounded memory, what another client publishes is delivered exactly once and in
-order, and the log or a counter says what happened.
+In each case the broker keeps running within bounded memory, what another client publishes is delivered exactly once and
+in order, and the log or a counter says what happened.
 """
 import concurrent.futures
 import json
@@ -262,7 +262,8 @@ def test_two_thousand_silent_connections_are_dropped_in_time(broker, honest):
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster, short_directory, transport):
-    """Without free descriptors libzmq would abort the process over ipc, and over tcp the log could not open its files."""
+    """Without free descriptors libzmq would abort the process over ipc, and over tcp the log could not open its
+    files."""
     b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{short_directory}/broker")
     honest = cluster.sidecar(b, "--operations")
     check_delivery(honest, 5)

@@ -1,9 +1,9 @@
-"""Calls at the wrong moment: a queue that is deleted or purged while it is in use, late, repeated and forged receipts, and a
-wall clock that is set while events wait. Each gets a clear answer, no event is lost, and the ledger balances.
+"""Calls at the wrong moment: a queue that is deleted or purged while it is in use, late, repeated and forged receipts,
+and a wall clock that is set while events wait. Each gets a clear answer, no event is lost, and the ledger balances.
 
 Similar cases are tested with their subject: applications that answer garbage, never, or with a gigabyte
-(test_push_answers.py); filters with unknown operators (test_topics.py, test_redrive.py, tests/proto/filter_test.c); dead-letter
-queues that name themselves or form a cycle (test_dead_letters.py)."""
+(test_push_answers.py); filters with unknown operators (test_topics.py, test_redrive.py, tests/proto/filter_test.c);
+dead-letter queues that name themselves or form a cycle (test_dead_letters.py)."""
 import concurrent.futures
 import os
 import struct

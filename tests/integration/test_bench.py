@@ -1,5 +1,5 @@
-"""`sluice bench`: its figures are consistent, and it ends with a clear error when the broker dies, a queue stops delivering,
-or its events are refused, repeated or reordered."""
+"""`sluice bench`: its figures are consistent, and it ends with a clear error when the broker dies, a queue stops
+delivering, or its events are refused, repeated or reordered."""
 import json
 import re
 import signal
@@ -44,7 +44,8 @@ def test_bench_ends_with_an_error_when_its_broker_dies(cluster, bench, pace):
     b = bench("--events", 100000000, *pace, broker.ready["broker"])
     until_under_way(sidecar)
     broker.kill()
-    out, err = b.communicate(timeout=50)  # it gives up after 10 s, and spends 5 s more on the queue that it cannot delete
+    # It gives up after 10 s, and spends 5 s more on the queue that it cannot delete.
+    out, err = b.communicate(timeout=50)
     assert b.returncode == 1 and json.loads(out)["consumed"] > 0
     assert err.startswith(f"sluice: no broker answers at {broker.ready['broker']} any more: gave up after 10 s\n"), err
 
@@ -98,7 +99,8 @@ def test_bench_waits_ten_seconds_for_the_last_confirms(cluster, bench):
 
 
 def test_bench_at_a_low_rate_runs_to_its_end(cluster, bench):
-    b = bench("--events", 240, "--rate", 20, cluster.broker().ready["broker"])  # takes 12 s, more than the 10 s of giving up
+    # Takes 12 s; without progress for 10 s it would give up.
+    b = bench("--events", 240, "--rate", 20, cluster.broker().ready["broker"])
     out, err = b.communicate(timeout=60)
     result = json.loads(out)
     assert (b.returncode, err, result["consumed"]) == (0, "", 240)

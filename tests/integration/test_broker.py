@@ -1,4 +1,5 @@
-"""The broker process: how it starts and stops, what it logs, its configuration and limits, and transports other than tcp."""
+"""The broker process: how it starts and stops, what it logs, its configuration and limits, and transports other than
+tcp."""
 import json
 import os
 import random

@@ -1,5 +1,5 @@
-"""A real browser: Chromium opens a page (browser.html) from another origin, whose EventSource streams a queue and whose fetch
-acks the events. The page reports everything it sees to the web server it came from.
+"""A real browser: Chromium opens a page (browser.html) from another origin, whose EventSource streams a queue and whose
+fetch acks the events. The page reports everything it sees to the web server it came from.
 
 Covers which origins are admitted, and that pages reconnect and lose nothing when a sidecar or the broker goes away.
 """
@@ -159,8 +159,8 @@ def test_a_page_of_another_origin_gets_nothing_and_takes_nothing(sidecar, site, 
 
 
 def test_requests_that_a_browser_makes_without_cors_take_no_events(sidecar, site, browse):
-    """For images and no-cors requests a browser sends no Origin and hides the answer from the page; but a stream that started
-    would still take events."""
+    """For images and no-cors requests a browser sends no Origin and hides the answer from the page; but a stream that
+    started would still take events."""
     sidecar.declare("q")
     sidecar.publish("q")
     stream = f"http://{sidecar.ready['http']}/v1/queues/q/stream"
@@ -193,7 +193,8 @@ def test_the_documented_page_works_when_pasted(broker, allowing, site, browse):
 
 
 def next_request(port):
-    """Listens on the port until a browser asks for a stream there, and returns that request's headers. Nothing is answered."""
+    """Listens on the port until a browser asks for a stream there, and returns that request's headers. Nothing is
+    answered."""
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(("127.0.0.1", port))

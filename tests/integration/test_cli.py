@@ -1,7 +1,9 @@
-"""The `sluice` command in everyday use: publishing, consuming, queues, its exit codes, its messages and its bash completion.
+"""The `sluice` command in everyday use: publishing, consuming, queues, its exit codes, its messages and its bash
+completion.
 
-Beside it: test_cli_pub.py and test_cli_sub.py (the two commands in detail), test_cli_show.py (what is printed of queues),
-test_cli_screen.py (`top` on a terminal), test_cli_running.py (signals and restarts), test_cli_edges.py (careless use).
+Beside it: test_cli_pub.py and test_cli_sub.py (the two commands in detail), test_cli_show.py (what is printed of
+queues), test_cli_screen.py (`top` on a terminal), test_cli_running.py (signals and restarts), test_cli_edges.py
+(careless use).
 """
 import base64
 import datetime
@@ -209,7 +211,8 @@ def test_bench_deletes_the_queue_it_created_and_keeps_one_that_existed(cluster):
     assert s.http("GET", "/v1/queues").json["queues"] == {}
     s.declare("mine")
     assert json.loads(run(*bench, "--queue", "mine").stdout)["consumed"] == 2000
-    until(lambda: s.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 2000)  # the last acks may arrive after bench ended
+    # The last acks may arrive after bench has ended.
+    until(lambda: s.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 2000)
     s.http("PUT", "/v1/topics/fan", {})
     refused = run(*bench, "--queue", "fan")
     assert refused.returncode == 1 and "queue 'fan': there is a topic of that name" in refused.stderr, refused

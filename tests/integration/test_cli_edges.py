@@ -1,5 +1,6 @@
-"""The command line in careless or unusual use: closed standard streams, arguments that are not UTF-8, malformed addresses and
-settings, hung sidecars, and control characters in what it prints. Each must give a clear error or a harmless result."""
+"""The command line in careless or unusual use: closed standard streams, arguments that are not UTF-8, malformed
+addresses and settings, hung sidecars, and control characters in what it prints. Each must give a clear error or a
+harmless result."""
 import json
 import os
 import re
@@ -14,7 +15,8 @@ from conftest import BIN, run
 
 
 def without(descriptor, *arguments, environment):
-    """Runs a command with a descriptor closed by the shell's `descriptor` redirection. Returns its exit status and its stderr."""
+    """Runs a command with a descriptor closed by the shell's `descriptor` redirection. Returns its exit status and its
+    stderr."""
     done = subprocess.run(["sh", "-c", f'exec "$@" {descriptor}', "sh", str(BIN / "sluice"), *arguments], timeout=20,
                           stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
     return done.returncode, done.stderr
@@ -56,8 +58,8 @@ def test_top_ends_when_its_reader_is_gone(dev):
 
 
 def interrupted_while_it_waits(*command):
-    """Runs a command against a sidecar that accepts but never answers, and sends SIGINT once its request has arrived. Returns
-    the request, the exit status, stdout and stderr."""
+    """Runs a command against a sidecar that accepts but never answers, and sends SIGINT once its request has arrived.
+    Returns the request, the exit status, stdout and stderr."""
     with socket.create_server(("127.0.0.1", 0)) as still:
         url = f"http://127.0.0.1:{still.getsockname()[1]}"
         p = subprocess.Popen([str(BIN / "sluice"), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -90,7 +92,8 @@ def test_top_names_a_silent_sidecar_and_keeps_waiting(start):
         for looks in (0, 1):
             assert connection.recv(65536)
             top.wait_for(f"sluice: {url} has not answered for 5 s; still waiting", times=looks + 1)
-            assert top.seen.count("\033[?1049h") == top.seen.count("\033[?1049l") == looks  # said off the alternate screen
+            # The message is printed on the normal screen.
+            assert top.seen.count("\033[?1049h") == top.seen.count("\033[?1049l") == looks
             connection.sendall(answer)
             top.wait_for("q: end", times=looks + 1)
             assert top.seen.count("\033[?1049h") == looks + 1

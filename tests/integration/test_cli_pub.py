@@ -1,5 +1,5 @@
-"""`sluice pub`: how arguments, lines and files become events, what it reports when it cannot send them, and how it waits for
-room."""
+"""`sluice pub`: how arguments, lines and files become events, what it reports when it cannot send them, and how it
+waits for room."""
 import json
 import os
 import signal
@@ -105,7 +105,8 @@ def test_invalid_json_ends_pub_after_the_lines_before_it_are_sent(dev):
 
 def test_invalid_json_is_quoted_without_control_characters(dev):
     for bad, shown in (("\x1b[31mred", ".[31mred"), ("x" + 40 * "\u00e9", "x" + 29 * "\u00e9" + "..."),
-                       (b"\xc3\xa9\x9b31m", "\u00e9.31m")):  # not UTF-8: some terminals read 9b as an escape and a bracket
+                       # Not UTF-8: some terminals read 9b as an escape and a bracket.
+                       (b"\xc3\xa9\x9b31m", "\u00e9.31m")):
         done = subprocess.run([BIN / "sluice", "pub", "q", "--ndjson"], input=bad if isinstance(bad, bytes) else bad.encode(),
                               capture_output=True, timeout=20, env={**os.environ, **dev})
         assert (done.returncode, done.stderr) == (1, f"sluice: line 1 is not JSON: '{shown}'\n".encode())

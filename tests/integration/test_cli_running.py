@@ -1,5 +1,5 @@
-"""Commands of `sluice` that run for a while: pub on pipes and terminals, the screen of `top`, signals, leases, and restarts of
-the broker."""
+"""Commands of `sluice` that run for a while: pub on pipes and terminals, the screen of `top`, signals, leases, and
+restarts of the broker."""
 import fcntl
 import json
 import os

@@ -1,4 +1,5 @@
-"""What `sluice top` draws: layout, columns, sorting and rounding, for the exact figures that a stand-in for a sidecar gives."""
+"""What `sluice top` draws: layout, columns, sorting and rounding, for the exact figures that a stand-in for a sidecar
+gives."""
 import re
 
 import pytest

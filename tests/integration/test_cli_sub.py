@@ -40,7 +40,8 @@ def test_a_command_gets_the_events_attributes_in_its_environment(dev):
         assert f"\nSLUICE_{name}={value}\n" in "\n" + got, got
 
 
-@pytest.mark.parametrize("ignored", ["", "trap '' HUP QUIT; "], ids=["none", "some"])  # as under nohup, or & in a script
+# As under nohup, or & in a script.
+@pytest.mark.parametrize("ignored", ["", "trap '' HUP QUIT; "], ids=["none", "some"])
 def test_a_command_inherits_the_signal_state_that_sub_started_with(dev, ignored):
     def shown(*command):
         return subprocess.run(["sh", "-c", ignored + 'exec "$@"', "sh", *command, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"],

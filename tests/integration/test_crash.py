@@ -1,5 +1,5 @@
-"""kill -9 of brokers and sidecars at random moments under load: no confirmed event is lost, and none is duplicated, invented
-or out of order. The seed is printed when a test fails."""
+"""kill -9 of brokers and sidecars at random moments under load: no confirmed event is lost, and none is duplicated,
+invented or out of order. The seed is printed when a test fails."""
 import time
 
 import pytest

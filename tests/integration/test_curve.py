@@ -1,5 +1,5 @@
-"""CURVE over tcp: a client with the right key works end to end, every other is denied with a message that says what to check,
-and SIGHUP adds and removes keys."""
+"""CURVE over tcp: a client with the right key works end to end, every other is denied with a message that says what to
+check, and SIGHUP adds and removes keys."""
 import json
 import signal
 import time

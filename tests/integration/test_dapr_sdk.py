@@ -1,7 +1,8 @@
-"""Dapr's own JavaScript SDK, unmodified: it publishes through a sidecar over HTTP, and an application built on it is pushed to.
+"""Dapr's own JavaScript SDK, unmodified: it publishes through a sidecar over HTTP, and an application built on it is
+pushed to.
 
-The version is pinned in tests/integration/dapr/package-lock.json. The SDK is installed into build/sdk; the tests are skipped,
-with the reason, where the npm registry cannot be reached.
+The version is pinned in tests/integration/dapr/package-lock.json. The SDK is installed into build/sdk; the tests are
+skipped, with the reason, where the npm registry cannot be reached.
 """
 import itertools
 import json

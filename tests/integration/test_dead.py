@@ -1,5 +1,5 @@
-"""Events that fail: they are redelivered after a back-off, become dead letters after too many failures, can be peeked with
-their errors, and survive restarts of the broker."""
+"""Events that fail: they are redelivered after a back-off, become dead letters after too many failures, can be peeked
+with their errors, and survive restarts of the broker."""
 import datetime
 
 import pytest

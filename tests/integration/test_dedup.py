@@ -1,5 +1,5 @@
-"""Deduplication: an event published again with the same source and id within the window is one event with one sequence, also
-after a crash of the broker."""
+"""Deduplication: an event published again with the same source and id within the window is one event with one sequence,
+also after a crash of the broker."""
 import json
 import time
 

@@ -1,5 +1,5 @@
-"""The API's description (sidecar/api/openapi.json) lists exactly the paths and parameters that exist. Its statuses, headers and
-bodies are checked by description.py and test_operate.py."""
+"""The API's description (sidecar/api/openapi.json) lists exactly the paths and parameters that exist. Its statuses,
+headers and bodies are checked by description.py and test_operate.py."""
 import pathlib
 import re
 

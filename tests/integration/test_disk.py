@@ -28,8 +28,8 @@ SEGMENTS = "--segment-size", "16MiB"
 
 
 class Disk:
-    """A small file system in a mount namespace of its own. It vanishes with `holder`, the process that keeps the namespace.
-    `error` says why it could not be made, or is empty."""
+    """A small file system in a mount namespace of its own. It vanishes with `holder`, the process that keeps the
+    namespace. `error` says why it could not be made, or is empty."""
 
     def __init__(self, directory, size):
         self.path = directory / "disk"
@@ -131,8 +131,8 @@ def is_waited_for(sidecar):
 
 
 def served_while_full(cluster, broker):
-    """Fills the disk and checks that publishers wait, everybody else is served, and the freed room is used again. Returns the
-    sidecar and the number of events left."""
+    """Fills the disk and checks that publishers wait, everybody else is served, and the freed room is used again.
+    Returns the sidecar and the number of events left."""
     sidecar = cluster.sidecar(broker)
     sidecar.declare("disk", capacity=1000000, capacity_bytes="1GiB")
     sidecar.declare("memory", durability="memory")
@@ -179,7 +179,8 @@ def test_room_that_other_files_free_is_used(cluster, disk):
 
 
 def drop(sidecar, queue, count):
-    """Takes the first `count` events and settles each as a drop, which makes it a dead letter. Returns their sequences."""
+    """Takes the first `count` events and settles each as a drop, which makes it a dead letter. Returns their
+    sequences."""
     sequences = []
     while len(sequences) < count:
         events = sidecar.take(queue, max=50, wait="20s").json["events"]

@@ -29,7 +29,8 @@ def test_a_full_disk_answers_507_and_acks_make_room(cluster):
     assert (refused.status, refused.json["reason"]) == (507, "disk") and refused.headers["Retry-After"]
     assert s.publish("memory").status == 202
     assert is_full(s)
-    assert 1 <= broker.log.read_text().count("no room on the disk for more events") <= 3 # logged once a minute, not per publish
+    # Logged once a minute, not per publish.
+    assert 1 <= broker.log.read_text().count("no room on the disk for more events") <= 3
     taken = run("sluice", "sub", "q", "--count", str(counts["confirmed"]), environment=environment)
     assert (taken.returncode, taken.stderr) == (0, "")
     assert taken.stdout == f"{EVENT}\n" * counts["confirmed"]

@@ -1,5 +1,5 @@
-"""The documentation is true: its examples are pasted and run, its configuration files are checked, its links resolve, and its
-lists of reasons, settings, metrics and alerts match the sources."""
+"""The documentation is true: its examples are pasted and run, its configuration files are checked, its links resolve,
+and its lists of reasons, settings, metrics and alerts match the sources."""
 import os
 import pathlib
 import re
@@ -64,7 +64,8 @@ def blocks(document, language, mark=""):
 
 
 def start_lines(cluster, tmp_path, script, environment):
-    """Goes through the lines in order: starts those that end with &, unchanged except for the port, and runs the others."""
+    """Goes through the lines in order: starts those that end with &, unchanged except for the port, and runs the
+    others."""
     script = script.replace("127.0.0.1:7400", f"127.0.0.1:{free_port()}").replace("\\\n", " ")
     started = []
     for number, line in enumerate(script.splitlines()):

@@ -1,5 +1,5 @@
-"""A sidecar that drains and stops, and one whose broker goes away: every waiting request gets a truthful answer ("unknown" where
-the broker may have acted), and events already handed out may still be settled."""
+"""A sidecar that drains and stops, and one whose broker goes away: every waiting request gets a truthful answer
+("unknown" where the broker may have acted), and events already handed out may still be settled."""
 import concurrent.futures
 import http.client
 import json

@@ -1,5 +1,5 @@
-"""HTTP at the level of bytes and connections: malformed requests, slow and vanished clients, half-closed connections and too
-many connections. Each gets a clear answer where one can be given, and does not disturb other clients."""
+"""HTTP at the level of bytes and connections: malformed requests, slow and vanished clients, half-closed connections
+and too many connections. Each gets a clear answer where one can be given, and does not disturb other clients."""
 import concurrent.futures
 import json
 import resource
@@ -101,7 +101,8 @@ def test_pipelined_requests_are_answered_in_order(q):
 
 
 def test_a_slow_upload_progresses_beside_publishes_that_wait_for_the_broker(q):
-    """Each waiting publish keeps libmicrohttpd busy for a moment; the upload must not have to wait for those connections."""
+    """Each waiting publish keeps libmicrohttpd busy for a moment; the upload must not have to wait for those
+    connections."""
     event = {"specversion": "1.0", "source": "/s", "type": "t", "data": "x" * 3000}
     batch = json.dumps([{**event, "id": str(i)} for i in range(1000)])
     done = threading.Event()
@@ -251,7 +252,8 @@ def test_a_vanished_take_passes_the_turn_to_the_other_sidecar(cluster, broker):
 
 
 def test_an_answer_that_cannot_be_written_returns_its_events(q):
-    """The client does not read the answer, which is larger than the kernel's buffers, and then resets the connection."""
+    """The client does not read the answer, which is larger than the kernel's buffers, and then resets the
+    connection."""
     for _ in range(5):
         assert q.publish("q", b"x" * 1_000_000, {"Content-Type": "application/octet-stream"}).status == 202
     with dial(q.ready["http"]) as connection:

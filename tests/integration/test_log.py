@@ -1,5 +1,5 @@
-"""The log on a real disk, after a broker was killed: an intact log starts; a damaged one stops the start, is located by --check,
-and is salvaged by --repair."""
+"""The log on a real disk, after a broker was killed: an intact log starts; a damaged one stops the start, is located by
+--check, and is salvaged by --repair."""
 from conftest import run
 
 
@@ -47,8 +47,8 @@ def flip(directory, text):
 
 
 def state_of(directory):
-    """Returns the names, contents, inodes, modes, link counts, sizes and times of the directory and its files: any change would
-    show."""
+    """Returns the names, contents, inodes, modes, link counts, sizes and times of the directory and its files: any
+    change would show."""
     files = sorted(directory.iterdir())
     stats = {p.name: p.stat() for p in [directory, *files]}
     return ({p.name: p.read_bytes() for p in files},

@@ -1,5 +1,5 @@
-"""Memory bounds of broker and sidecar, as resident size: idle, with many connections, per queued event, per remembered id, and
-after a backlog is gone. Skipped under sanitizers, which need memory of their own."""
+"""Memory bounds of broker and sidecar, as resident size: idle, with many connections, per queued event, per remembered
+id, and after a backlog is gone. Skipped under sanitizers, which need memory of their own."""
 import http.client
 import json
 import os

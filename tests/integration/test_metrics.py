@@ -1,5 +1,5 @@
-"""/metrics as Prometheus reads it: well-formed text, counters that count and never fall, the limit on series per queue and
-topic, and alerts and a dashboard that use only existing metrics."""
+"""/metrics as Prometheus reads it: well-formed text, counters that count and never fall, the limit on series per queue
+and topic, and alerts and a dashboard that use only existing metrics."""
 import concurrent.futures
 import json
 import pathlib
@@ -14,8 +14,8 @@ SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)$')
 
 
 def scrape(sidecar):
-    """Returns {(name, labels): value}, after checking that every family is announced once, before its samples, and that no
-    series occurs twice."""
+    """Returns {(name, labels): value}, after checking that every family is announced once, before its samples, and that
+    no series occurs twice."""
     answer = sidecar.ops("GET", "/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     types, samples, family = {}, {}, None
@@ -134,7 +134,8 @@ def test_more_than_a_page_of_queues_and_topics_is_exported(cluster, tmp_path):
     assert queues_of(samples) == {f'queue="q{n}"' for n in names}
     assert samples["sluice_queue_ready", 'queue="q1002"'] == 1
     own = {labels for name, labels in samples if name == "sluice_topic_dropped_total"}
-    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}  # 1,003 queues and 1,001 topics: the limit of 2,004
+    # 1,003 queues and 1,001 topics are the limit of 2,004.
+    assert own == {f'topic="t{n}"' for n in names[:1001]} | {'topic="other"'}
     assert samples["sluice_topic_dropped_total", 'topic="t0000"'] == 1
     assert samples["sluice_topic_dropped_total", 'topic="other"'] == 2
     told = run("sluice", "queue", "list", "--names", environment={"SLUICE_URL": "http://" + s.ready["http"]})

@@ -1,14 +1,15 @@
-"""A network whose connections are cut, stalled and slowed under load: no event is lost, duplicated or reordered. Sessions resume
-after a short failure, and end after a long one. Needs root for network namespaces (wires.py)."""
+"""A network whose connections are cut, stalled and slowed under load: no event is lost, duplicated or reordered.
+Sessions resume after a short failure, and end after a long one. Needs root for network namespaces (wires.py)."""
 import time
 
 import pytest
 
 from conftest import SANITIZED
-from load import LONG, History, Consumer, Publisher, drain_and_check, rng, run_under_load  # noqa: F401 (rng is a fixture)
+from load import LONG, History, Consumer, Publisher, drain_and_check, run_under_load
+from load import rng  # noqa: F401 (a fixture)
 from wires import Network
 
-pytestmark = pytest.mark.skipif(SANITIZED, reason="its load is measured for a build without sanitizers")
+pytestmark = pytest.mark.skipif(SANITIZED, reason="the load is sized for a build without sanitizers")
 
 ROUNDS = 60 if LONG else 8
 
@@ -50,7 +51,8 @@ def disturb(network, rng, longest):
 
 
 def setting(network):
-    """Starts two sidecars. Returns them, a history, and the publishers and the consumer that share it, not yet started."""
+    """Starts two sidecars. Returns them, a history, and the publishers and the consumer that share it, not yet
+    started."""
     sidecars = [network.sidecar() for _ in range(2)]
     sidecars[0].declare("load", capacity=2000)
     history = History()

@@ -1,5 +1,5 @@
-"""Operating a broker through a sidecar: declare, describe, list, peek, purge and delete; access rules of the listeners; probes;
-and the API's description, of which every documented answer is provoked."""
+"""Operating a broker through a sidecar: declare, describe, list, peek, purge and delete; access rules of the listeners;
+probes; and the API's description, of which every documented answer is provoked."""
 import concurrent.futures
 import json
 import pathlib
@@ -194,7 +194,8 @@ def ask_for_topics(s, batch):
 
 
 def test_every_answer_is_documented_and_every_documented_answer_occurs(cluster, broker, tmp_path):
-    """conftest.call checks that every answer is documented. This test checks the reverse: that every documented answer occurs."""
+    """conftest.call checks that every answer is documented. This test checks the reverse: that every documented answer
+    occurs."""
     (tmp_path / "token").write_text("0123456789abcdef\n")
     description.seen.clear()
     refuse_everything(cluster, broker, tmp_path / "token")
@@ -242,9 +243,12 @@ def test_every_answer_is_documented_and_every_documented_answer_occurs(cluster, 
         ("POST", "/v1/queues/{q}/redrive", 202),  # test_redrive.py: at a rate
         ("POST", "/v1/topics/{t}/events", 504), ("POST", "/v1/topics/{t}/events", 507),  # as for a queue
         ("DELETE", "/v1/topics/{t}", 409), ("DELETE", "/v1/topics/{t}/bindings/{q}", 409),  # test_topics.py: managed
-        ("PUT", "/v1/subscriptions/{s}", 504),  # occurs only if the broker falls silent between the sidecar's two calls to it
-        ("PUT", "/v1/subscriptions/{s}", 409), ("DELETE", "/v1/subscriptions/{s}", 409)}  # test_subscriptions.py: managed
-    elsewhere |= {(method, path, 408) for method, path in description.operations()}  # test_http.py: requests that come too slowly
+        # Occurs only if the broker falls silent between the sidecar's two calls to it.
+        ("PUT", "/v1/subscriptions/{s}", 504),
+        # test_subscriptions.py: managed
+        ("PUT", "/v1/subscriptions/{s}", 409), ("DELETE", "/v1/subscriptions/{s}", 409)}
+    # test_http.py: requests that come too slowly
+    elsewhere |= {(method, path, 408) for method, path in description.operations()}
     assert sorted(documented - description.seen) == sorted(elsewhere)
 
 
@@ -264,7 +268,8 @@ def test_a_call_without_a_broker_fails_soon_and_names_its_address(cluster, tmp_p
     s = cluster.sidecar(nobody, attached=False)
     with dial(s.ready["http"]) as asks:
         asks.sendall(f"GET /v1/queues HTTP/1.1\r\n{HOST}\r\n".encode())
-        # When the later take has failed, the listing must be answered, too. A call to an attached broker could take 5 s.
+        # When the later take has failed, the listing must be answered, too. A call to an attached broker could take
+        # 5 s.
         assert s.take("q", wait="3s").status == 503
         assert select.select([asks], [], [], 1)[0]
     said = run("sluice", "queue", "list", environment={"SLUICE_URL": "http://" + s.ready["http"]})

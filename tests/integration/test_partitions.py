@@ -1,5 +1,5 @@
-"""Partitions and order by key: several sidecars consume one queue at once, partitions change hands, sidecars die, and each key
-keeps its order."""
+"""Partitions and order by key: several sidecars consume one queue at once, partitions change hands, sidecars die, and
+each key keeps its order."""
 import collections
 import concurrent.futures
 import threading

@@ -1,4 +1,5 @@
-"""Publishing over HTTP: plain bodies, CloudEvents in every mode and format, batches, full and closed queues, and refusals."""
+"""Publishing over HTTP: plain bodies, CloudEvents in every mode and format, batches, full and closed queues, and
+refusals."""
 import json
 
 import pytest

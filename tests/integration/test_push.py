@@ -100,7 +100,8 @@ def test_an_idle_push_connection_does_not_block_a_single_connection_application(
 def test_attributes_too_large_for_headers_are_a_failure_and_hold_up_nothing(named, application):
     app = application()
     named.declare("q", max_deliveries=1)
-    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}  # é: six bytes in a header
+    # Each é takes six bytes in a header.
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "long": "é" * 300000}
     assert named.http("POST", "/v1/queues/q/events", json.dumps(event, ensure_ascii=False),
                       {"Content-Type": "application/cloudevents+json"}).status == 202
     named.publish("q", "next")
@@ -196,7 +197,7 @@ def test_an_answer_given_while_the_broker_is_away_settles_the_event_later(cluste
     broker.kill()
     release.set()
     until(lambda: get_subscription(s)["results"]["acked"] == 1)
-    # An ack by HTTP is answered as unknown after 5 s. The ack of the push was sent before it, so it has been waiting longer.
+    # An ack by HTTP is answered as unknown after 5 s. The push's ack was sent before it and has waited longer.
     assert s.ack("q", "AQEB.0").json["results"][0]["result"] == "unknown"
     cluster.broker(listen=listen)
     s.wait_attached()

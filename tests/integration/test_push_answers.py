@@ -1,4 +1,5 @@
-"""What the application answers to a push, from 200 to garbage, and what that means for the event and the subscription."""
+"""What the application answers to a push, from 200 to garbage, and what that means for the event and the
+subscription."""
 import threading
 
 import pytest
@@ -83,7 +84,8 @@ def test_410_stops_the_subscription_until_it_is_put_again(named, application):
     s = until_state(named, "stopped")
     assert (s["results"]["gone"], s["last_status"]) == (1, 410)
     until(lambda: named.http("GET", "/v1/queues/q").json["ready"] == 1)
-    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1  # the event was returned without counting an attempt
+    # The event was returned without counting an attempt.
+    assert named.take("q", wait="10s").json["events"][0]["attempt"] == 1
     named.publish("q", "other")
     subscribe(named, app.url)
     assert app.wait(2)[1].body == b"other"
@@ -202,8 +204,8 @@ def test_an_invalid_or_oversized_answer_is_a_failure(named, application, behave)
 
 
 def test_an_event_lost_with_a_closing_connection_comes_as_another_attempt(named, application):
-    """The application closes the connection after each answer without announcing it. It may have seen an event sent into such
-    a connection, so the event must not be sent again under the same attempt."""
+    """The application closes the connection after each answer without announcing it. It may have seen an event sent
+    into such a connection, so the event must not be sent again under the same attempt."""
     def behave(handler, number):
         handler.respond(200)
         handler.close_connection = True

@@ -1,4 +1,5 @@
-"""The webhook handshake: a subscription with `handshake` asks the application for permission before it pushes anything."""
+"""The webhook handshake: a subscription with `handshake` asks the application for permission before it pushes
+anything."""
 import threading
 
 from pushing import PATIENCE, application, get_subscription, named, subscribe, until, until_acked, until_state
@@ -11,7 +12,8 @@ def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, appl
     got = app.wait(2)
     assert [r.method for r in got] == ["OPTIONS", "POST"]
     assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
-    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)  # no body: libcurl could read one from stdin
+    # No body: libcurl would read one from standard input.
+    assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)
     until_acked(named, 1)
 
 

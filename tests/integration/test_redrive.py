@@ -9,8 +9,8 @@ from dead import describe, make_dead, environment, peek, peek_all, redrive, sett
 
 
 def with_a_thousand_dead(cluster):
-    """Makes 1,000 dead letters of 4,000 bytes each in the queue "q", more than the broker reads at a time. Their ids are "0",
-    "1", … Returns the broker and its sidecar."""
+    """Makes 1,000 dead letters of 4,000 bytes each in the queue "q", more than the broker reads at a time. Their ids
+    are "0", "1", … Returns the broker and its sidecar."""
     broker = cluster.broker()
     s = cluster.sidecar(broker)
     s.declare("q", max_deliveries=1)

@@ -1,5 +1,5 @@
-"""Configuration files: what SIGHUP applies of a changed file, and what --check-config and `sluice config check` find in a file
-before a start."""
+"""Configuration files: what SIGHUP applies of a changed file, and what --check-config and `sluice config check` find in
+a file before a start."""
 import json
 import os
 import re
@@ -13,7 +13,8 @@ from conftest import BIN, run
 
 
 def reload(broker, file, text, says):
-    """Writes `text` to the file, sends SIGHUP, and waits for a log line that matches `says`. Returns the lines logged since."""
+    """Writes `text` to the file, sends SIGHUP, and waits for a log line that matches `says`. Returns the lines logged
+    since."""
     before = len(broker.log.read_text().splitlines())
     file.write_text(text)
     broker.popen.send_signal(signal.SIGHUP)
@@ -45,7 +46,8 @@ def test_a_reload_logs_what_it_changed(cluster, tmp_path):
 def test_a_reload_names_changes_that_need_a_restart(cluster, tmp_path):
     file = tmp_path / "broker.yaml"
     file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
-    broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")  # a flag overrides the file's memory_budget
+    # The flag overrides the file's memory_budget, so a change of that is not reported.
+    broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")
     says = "not taken before a restart"
     said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\n"
                                 "queues: {a: {}}\n", says)
@@ -216,7 +218,8 @@ def test_a_file_is_checked_together_with_its_flags(tmp_path):
     assert "is not key=value" in run(*check, "--set", "insecure").stderr
     doubt = run("sluice-broker", "--config", str(file), "--data", str(tmp_path), "--insecure", "--check-config")
     assert doubt.returncode == 0 and "'orders' has dead_letter 'dead', which is not in the file" in doubt.stderr
-    file.write_text("auto_declare: true\nqueues: {orders: {dead_letter: dead}}\n")  # "dead" is declared when it is needed
+    # With auto_declare, "dead" is declared when it is needed.
+    file.write_text("auto_declare: true\nqueues: {orders: {dead_letter: dead}}\n")
     fine = run("sluice-broker", "--config", str(file), "--check-config")
     assert fine.returncode == 0 and "dead" not in fine.stderr
 
@@ -245,8 +248,8 @@ def cpu_of_a_check_of_topics(tmp_path, count):
 
 
 def test_checking_topics_takes_linear_time(tmp_path):
-    """The broker does nothing else while it rereads its file. In quadratic time, 20,000 topics would take longer than the
-    session timeout."""
+    """The broker does nothing else while it rereads its file. In quadratic time, 20,000 topics would take longer than
+    the session timeout."""
     few, many = (cpu_of_a_check_of_topics(tmp_path, count) for count in (2000, 16000))
     assert many < 20 * few
 

@@ -1,5 +1,5 @@
-"""A data directory restored from a backup, as in docs/operations.md, while sidecars and consumers keep running: receipts and
-epochs from before the restore must not be mistaken for new ones."""
+"""A data directory restored from a backup, as in docs/operations.md, while sidecars and consumers keep running:
+receipts and epochs from before the restore must not be mistaken for new ones."""
 import shutil
 import time
 
@@ -7,8 +7,8 @@ from conftest import balanced_ledger
 
 
 def restored(cluster, tmp_path, old_key):
-    """Copies the data directory, has two more events published and taken, and puts the copy back, with the receipt key of the
-    copy if `old_key`. Returns the sidecar, and the answer of the take whose events the restore lost."""
+    """Copies the data directory, has two more events published and taken, and puts the copy back, with the receipt key
+    of the copy if `old_key`. Returns the sidecar, and the answer of the take whose events the restore lost."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     broker = cluster.broker()
     sidecar = cluster.sidecar(broker)

@@ -1,5 +1,5 @@
-"""A key or partition that is blocked does not block others, even with a longer backlog on disk behind it than the broker looks
-ahead."""
+"""A key or partition that is blocked does not block others, even with a longer backlog on disk behind it than the
+broker looks ahead."""
 import json
 import time
 
@@ -23,7 +23,8 @@ def publish(s, events):
 
 
 def filled(s):
-    """Fills the queue: an event that will fail, many of the same key behind it, and events of other keys among those."""
+    """Fills the queue: an event that will fail, many of the same key behind it, and events of other keys among
+    those."""
     s.declare("q", ordered="key", capacity=200000, capacity_bytes="1GiB", backoff="0s", lease="1h", dedup_window="0s")
     events = []
     for i in range(STUCK):

@@ -1,5 +1,5 @@
-"""Streams of Server-Sent Events, read by curl and as a browser's EventSource reads them: content, window, connections that end,
-takeover, and refusals. Also takes of many clients at once."""
+"""Streams of Server-Sent Events, read by curl and as a browser's EventSource reads them: content, window, connections
+that end, takeover, and refusals. Also takes of many clients at once."""
 import contextlib
 import http.client
 import json

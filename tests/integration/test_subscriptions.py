@@ -1,5 +1,5 @@
-"""Subscriptions: which URLs they may push to, the calls that manage them, subscriptions in the configuration file and stored at
-the broker, and their metrics. The pushes themselves: test_push.py."""
+"""Subscriptions: which URLs they may push to, the calls that manage them, subscriptions in the configuration file and
+stored at the broker, and their metrics. The pushes themselves: test_push.py."""
 import http.client
 import json
 import re
@@ -94,7 +94,8 @@ def test_a_sidecar_without_a_name_has_no_subscriptions(sidecar):
 
 
 def test_a_sidecar_without_a_name_deletes_no_other_applications_subscription(cluster, broker):
-    named = cluster.sidecar(broker, "--app-name", "sluice")  # the name that a nameless sidecar gives itself in wrapped events
+    # "sluice" is the name that a nameless sidecar gives itself in wrapped events.
+    named = cluster.sidecar(broker, "--app-name", "sluice")
     assert named.http("PUT", "/v1/subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"}).status == 201
     nameless = cluster.sidecar(broker)
     assert nameless.http("DELETE", "/v1/subscriptions/s").status == 404
@@ -266,8 +267,8 @@ def test_without_the_broker_changes_are_refused(cluster, tmp_path, application):
 
 
 class Between:
-    """A proxy between a sidecar and its broker. `come` is set when the first request has arrived; requests are forwarded once
-    `open` is set, except deletes, which are discarded."""
+    """A proxy between a sidecar and its broker. `come` is set when the first request has arrived; requests are
+    forwarded once `open` is set, except deletes, which are discarded."""
     DELETE = 25
 
     def __init__(self, broker):

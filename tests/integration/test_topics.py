@@ -134,7 +134,8 @@ def test_topics_survive_a_killed_broker(cluster, tmp_path):
     shown = t.http("GET", "/v1/topics/all").json
     assert shown["unrouted"] == "drop" and shown["bindings"]["mail"]["filter"] == PLACED
     assert [t.http("GET", f"/v1/queues/{q}").json["ready"] for q in ("audit", "mail")] == [2, 1]
-    assert publish(t, "1", wait="5s").json["queues"] == {"audit": 1, "mail": 1}  # a retry after the crash is a duplicate
+    # A retry after the crash is a duplicate.
+    assert publish(t, "1", wait="5s").json["queues"] == {"audit": 1, "mail": 1}
     assert publish(t, "3", wait="5s").json["queues"] == {"audit": 3, "mail": 2}
 
 
@@ -214,7 +215,8 @@ def test_a_configured_topics_queues_must_exist(cluster, tmp_path, topic):
         assert code == 2 and said in text, text
     code, text = start("--data", str(data), "--check-config")
     assert code == 0 and said in text and "Unless the data directory has it" in text
-    first = cluster.broker("--data", str(data), "--config", str(config))  # a missing queue does not stop the others' start
+    # A missing queue does not keep the others from starting.
+    first = cluster.broker("--data", str(data), "--config", str(config))
     s = cluster.sidecar(first)
     assert "nosuch" not in str(s.http("GET", "/v1/topics/all").json)
     s.declare("nosuch", durability="disk")

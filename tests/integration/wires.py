@@ -1,5 +1,5 @@
-"""A network that tests can break: clients run in a network namespace, and every TCP connection into and out of it passes
-through a wire that can be cut, stalled or slowed. Needs root."""
+"""A network that tests can break: clients run in a network namespace, and every TCP connection into and out of it
+passes through a wire that can be cut, stalled or slowed. Needs root."""
 import contextlib
 import ctypes
 import fcntl
@@ -17,8 +17,8 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
 class Namespace:
-    """A network namespace. It has its own loopback, so the ports in use outside are free inside. `error` says why it could not
-    be made, or is empty."""
+    """A network namespace. It has its own loopback, so the ports in use outside are free inside. `error` says why it
+    could not be made, or is empty."""
 
     def __init__(self):
         self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo made && cat"], stdin=subprocess.PIPE,

@@ -1,5 +1,5 @@
-/* The broker's core, driven as in its unit tests, and the log over the simulated disk. In each round of the core, 64 events are
- * published, confirmed, delivered and acked; core_frame, core_tick and core_flush are counted. */
+/* The broker's core, driven as in its unit tests, and the log over the simulated disk. In each round of the core, 64
+ * events are published, confirmed, delivered and acked; core_frame, core_tick and core_flush are counted. */
 #include "broker/store/log.h"
 #include "tests/bench/hot/hot.h"
 #include "tests/broker/core/driver.h"

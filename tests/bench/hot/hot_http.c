@@ -1,5 +1,5 @@
-/* The HTTP API, from request to command and from outcome to response: one plain body of 200 B that is wrapped in an event, a batch
- * of 100 CloudEvents in JSON or protobuf, and a take of 100 events. */
+/* The HTTP API, from request to command and from outcome to response: one plain body of 200 B that is wrapped in an
+ * event, a batch of 100 CloudEvents in JSON or protobuf, and a take of 100 events. */
 #include "proto/wire.h"
 #include "sidecar/api/api.h"
 #include "tests/bench/hot/hot.h"

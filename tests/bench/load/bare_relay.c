@@ -1,8 +1,8 @@
-/* The floor without a messaging library: passes frames of fixed size from producers to one consumer, and answers each frame with
- * a byte.
+/* The floor without a messaging library: passes frames of fixed size from producers to one consumer, and answers each
+ * frame with a byte.
  *   bench_bare_relay HOST:PORT|/PATH     runs until it is killed
- * A connection begins with 'p' or 'c'. A producer then sends the size of its frames as 4 bytes in the machine's byte order.
- * The consumer gets the frames one after the other; while there is none, the relay keeps them. */
+ * A connection begins with 'p' or 'c'. A producer then sends the size of its frames as 4 bytes in the machine's byte
+ * order. The consumer gets the frames one after the other; while there is none, the relay keeps them. */
 #include "tests/bench/load/load.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,7 @@
-/* beanstalkd, through its own text protocol: put, reserve, delete. A consumer pipelines its requests, as a connection would
- * otherwise have one at a time: it sends one reserve that waits, followed by as many that do not (reserve-with-timeout 0) as the
- * last answers suggest. Whether a confirm follows a sync is a setting of the server. mode: unused. */
+/* beanstalkd, through its own text protocol: put, reserve, delete. A consumer pipelines its requests, as a connection
+ * would otherwise have one at a time: it sends one reserve that waits, followed by as many that do not
+ * (reserve-with-timeout 0) as the last answers suggest. Whether a confirm follows a sync is a setting of the server.
+ * mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* Sluice over HTTP, with one connection per process. A producer POSTs everything it has as soon as the last answer has come: one
- * event as a plain body, several as a batch of CloudEvents in JSON. The consumer takes, and sends its acks with the next take right
- * behind them. Events are text, with their head in hexadecimal. mode: unused. */
+/* Sluice over HTTP, with one connection per process. A producer POSTs everything it has as soon as the last answer has
+ * come: one event as a plain body, several as a batch of CloudEvents in JSON. The consumer takes, and sends its acks
+ * with the next take right behind them. Events are text, with their head in hexadecimal. mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <errno.h>

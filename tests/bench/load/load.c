@@ -1,5 +1,6 @@
-/* The processes of a load and their pace. A producer publishes its next event from load_confirmed. An adapter whose library has a
- * thread of its own therefore needs no lock: only that thread publishes, except for the first event and with --rate. */
+/* The processes of a load and their pace. A producer publishes its next event from load_confirmed. An adapter whose
+ * library has a thread of its own therefore needs no lock: only that thread publishes, except for the first event and
+ * with --rate. */
 #include "tests/bench/load/load_check.h"
 
 #include <getopt.h>

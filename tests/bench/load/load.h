@@ -1,15 +1,18 @@
-/* The load that every system of the bench gets. PRODUCERS processes publish numbered events, each with at most WINDOW unconfirmed
- * ones; the calling process consumes and acks them, and checks their count and the order of each producer. A load program
- * consists of load.c, load_check.c, load_io.c and one adapter, which knows a system's client library and nothing of measuring:
+/* The load that every system of the bench gets. PRODUCERS processes publish numbered events, each with at most WINDOW
+ * unconfirmed ones; the calling process consumes and acks them, and checks their count and the order of each producer.
+ * A load program consists of load.c, load_check.c, load_io.c and one adapter, which knows a system's client library and
+ * nothing of measuring:
  *   bench_load_SYSTEM --address A [--mode M] [--queue Q] [--size BYTES] [--producers N] [--window N] [--events N]
  *                     [--seconds S] [--rate N] [--only publish|consume]
  *     ->  {"events":N,"seconds":S,"events_per_second":R,"confirm_us":{"p50":…,"p99":…,"p99.9":…},"end_to_end_us":{…}}
  * --events          total of all producers
  * --seconds         publish for this long instead
- * --rate            events per second of all producers, each timed from when it was due; without it, as fast as the window allows
+ * --rate            events per second of all producers, each timed from when it was due; without it, as fast as the
+ *                   window allows
  * --only publish    leave the events in the system
  * --only consume    consume EVENTS events that are there
- * Exits with status 1 and a message unless every published event was confirmed, and consumed once in its producer's order. */
+ * Exits with status 1 and a message unless every published event was confirmed, and consumed once in its producer's
+ * order. */
 #ifndef SLUICE_BENCH_LOAD_H
 #define SLUICE_BENCH_LOAD_H
 
@@ -31,16 +34,16 @@ struct load_options {
 
 struct adapter; /* a connection */
 
-/* Connects. The consumer's connection also declares the queue; no producer starts before that, even if nothing is consumed.
- * Returns NULL after calling load_failed. */
+/* Connects. The consumer's connection also declares the queue; no producer starts before that, even if nothing is
+ * consumed. Returns NULL after calling load_failed. */
 struct adapter *adapter_open(struct load *l, const struct load_options *o, bool consumer);
 /* Starts to consume the queue from its first event. */
 bool adapter_consume(struct adapter *a);
 /* Publishes o->size bytes at `data`, or keeps them for the next turn. Never waits for an answer. `tag` is passed to
  * load_confirmed later. */
 bool adapter_publish(struct adapter *a, uint64_t tag, const void *data);
-/* Sends what was kept and handles what arrives; returns once something arrived, or at the time `until`. If the library does this
- * in a thread of its own, calls load_sleep. */
+/* Sends what was kept and handles what arrives; returns once something arrived, or at the time `until`. If the library
+ * does this in a thread of its own, calls load_sleep. */
 bool adapter_turn(struct adapter *a, int64_t until);
 /* Disconnects; every ack has reached the system when it returns. `a` may be NULL. */
 void adapter_close(struct adapter *a);
@@ -60,10 +63,11 @@ bool load_failed(struct load *l, const char *format, ...) __attribute__((format(
 int64_t load_now(void);
 /* Sleeps until that time, but at most 2 ms. Returns true. */
 bool load_sleep(int64_t until);
-/* Waits until fd is readable or, if `write`, writable. Returns the poll events (POLLIN, POLLOUT, POLLHUP …), or 0 at the time
- * `until`. */
+/* Waits until fd is readable or, if `write`, writable. Returns the poll events (POLLIN, POLLOUT, POLLHUP …), or 0 at
+ * the time `until`. */
 int load_poll(int fd, bool write, int64_t until);
-/* Opens a nonblocking tcp ("HOST:PORT", with TCP_NODELAY) or unix ("/PATH") connection. Returns -1 with errno on failure. */
+/* Opens a nonblocking tcp ("HOST:PORT", with TCP_NODELAY) or unix ("/PATH") connection. Returns -1 with errno on
+ * failure. */
 int load_connect(const char *address);
 /* Splits HOST:PORT. Stores the host, truncated to 63 bytes, and returns the port. */
 int load_port(const char *address, char host[64]);

@@ -1,5 +1,5 @@
-/* Mosquitto, through libmosquitto: QoS 1 in both directions, a persistent session, and as many messages in flight as the protocol
- * has packet numbers for. The library acks a message when on_message returns. mode: unused. */
+/* Mosquitto, through libmosquitto: QoS 1 in both directions, a persistent session, and as many messages in flight as
+ * the protocol has packet numbers for. The library acks a message when on_message returns. mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <mosquitto.h>

@@ -1,5 +1,6 @@
-/* NATS, through libnats, whose threads call back. mode: core, which confirms nothing and loses what it cannot deliver; or memory or
- * file, a JetStream stream with that storage, work-queue retention and explicit acks. Its publish acks are the confirms. */
+/* NATS, through libnats, whose threads call back. mode: core, which confirms nothing and loses what it cannot deliver;
+ * or memory or file, a JetStream stream with that storage, work-queue retention and explicit acks. Its publish acks are
+ * the confirms. */
 #include "tests/bench/load/load.h"
 
 #include <inttypes.h>
@@ -29,7 +30,8 @@ static bool fine(struct adapter *a, natsStatus status, const char *what)
 
 /* ------------------------------------------------------------------ publishing */
 
-/* The subject of an answer ends in the tag. It contains a sequence if the stream accepted the event, otherwise an error. */
+/* The subject of an answer ends in the tag. It contains a sequence if the stream accepted the event, otherwise an
+ * error. */
 static void on_answer(natsConnection *nats, natsSubscription *sub, natsMsg *msg, void *context)
 {
     struct adapter *a = context;
@@ -63,7 +65,8 @@ bool adapter_publish(struct adapter *a, uint64_t tag, const void *data)
     return natsConnection_PublishRequest(a->nats, a->o->queue, reply, data, (int)a->o->size) == NATS_OK;
 }
 
-/* In mode core nobody confirms. With a window of one, an event counts once the server has seen it; otherwise once it is sent. */
+/* In mode core nobody confirms. With a window of one, an event counts once the server has seen it; otherwise once it is
+ * sent. */
 static bool confirm_core(struct adapter *a, int64_t until)
 {
     if (a->confirmed == a->published)

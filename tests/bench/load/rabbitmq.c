@@ -1,5 +1,5 @@
-/* RabbitMQ, through librabbitmq: publisher confirms, manual acks of many messages at a time, and a prefetch. mode: transient,
- * durable or quorum. */
+/* RabbitMQ, through librabbitmq: publisher confirms, manual acks of many messages at a time, and a prefetch. mode:
+ * transient, durable or quorum. */
 #include "tests/bench/load/load.h"
 
 #include <amqp.h>

@@ -1,5 +1,6 @@
-/* Redis Streams, through hiredis: XADD, XREADGROUP with a group, XACK. Acked entries are trimmed (XTRIM), because XACK alone leaves
- * them in the stream for ever. Everything is pipelined. How durable a confirm is depends on the server's settings. */
+/* Redis Streams, through hiredis: XADD, XREADGROUP with a group, XACK. Acked entries are trimmed (XTRIM), because XACK
+ * alone leaves them in the stream for ever. Everything is pipelined. How durable a confirm is depends on the server's
+ * settings. */
 #include "tests/bench/load/load.h"
 
 #include <fcntl.h>

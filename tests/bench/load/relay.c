@@ -1,5 +1,5 @@
-/* The floor under every broker: bench_bare_relay, which passes frames on and answers each with a byte. How a connection begins is
- * described there. mode: unused. */
+/* The floor under every broker: bench_bare_relay, which passes frames on and answers each with a byte. How a connection
+ * begins is described there. mode: unused. */
 #include "tests/bench/load/load.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Sluice, through libsluice, whose thread calls back. mode: unused; the broker's configuration decides the queue's durability. */
+/* Sluice, through libsluice, whose thread calls back. mode: unused; the broker's configuration decides the queue's
+ * durability. */
 #include "tests/bench/load/load.h"
 
 #include <sluice.h>
