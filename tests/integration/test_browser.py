@@ -213,7 +213,7 @@ def next_request(port):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_page_reconnects_to_a_restarted_sidecar_and_gets_the_rest_in_order(broker, cluster, allowing, site, browse, end):
+def test_a_page_reconnects_to_a_restarted_sidecar_and_loses_no_event(broker, cluster, allowing, site, browse, end):
     other = cluster.sidecar(broker)
     first = allowing(broker)
     other.declare("q", lease="1h")

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from conftest import BIN
-from pushing import (PATIENCE, application, blocked, get_subscription, gigabyte, ledger, named, subscribe, until, until_acked,
-                     until_state)
+from pushing import (PATIENCE, application, blocked, get_subscription, gigabyte, ledger, named, subscribe, until,
+                     until_acked, until_state)
 
 
 # ------------------------------------------------------------------ the meaning of the status

@@ -1,4 +1,5 @@
-// An application that subscribes with Dapr's SDK. It prints each event as a line of JSON and answers as the event's data ask.
+// An application that subscribes with Dapr's SDK. It prints each event as a line of JSON and answers as the event's
+// data ask.
 const { DaprServer, CommunicationProtocolEnum, DaprPubSubStatusEnum } = require("@dapr/dapr");
 
 const [, , daprPort, serverPort] = process.argv;
