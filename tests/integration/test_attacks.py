@@ -175,7 +175,7 @@ def test_unread_replies_are_bounded_by_their_bytes(cluster):
         check_delivery(honest, 5)
         assert len(honest.http("GET", "/v1/queues/big/peek?max=1").json["events"]) == 1
         assert resident_mib(broker) < before + (700 if SANITIZED else 100)  # sanitizers keep freed memory for a while
-    assert "too much is left unread" in broker.log.read_text()
+    assert "too many bytes of replies are left unread" in broker.log.read_text()
     check_delivery(honest)
     assert broker.stop() == 0  # without waiting for anybody to read
     deaf.close()

@@ -105,7 +105,7 @@ static void a_dead_letter_queue_that_is_declared_with_its_source_counts(void **s
     driver_restart(d);
     assert_string_equal(declare(d, "a", ""), "ok");
     assert_string_equal(declare(d, "b", "dead_letter=c"), "too_many_queues");
-    assert_detail_has(d, "max_queues (2) has no room for its dead_letter 'c'");
+    assert_detail_has(d, "max_queues (2) has no room for 'c', its dead_letter queue");
     assert_int_equal(broker(d).queues, 1);
     assert_string_equal(declare(d, "a", "dead_letter=c"), "ok");
     assert_int_equal(broker(d).queues, 2);
