@@ -236,7 +236,7 @@ def test_with_keys_a_broker_may_listen_beyond_loopback(cluster, keys):
     (["--curve-clients", "clients"], "go together"), (["--curve-secret-key-file", "broker.key"], "go together"),
     (["--curve-secret-key-file", "none.key", "--curve-clients", "clients"], "none.key"),
     (["--curve-secret-key-file", "clients/bad.txt", "--curve-clients", "clients"], "sluice keygen"),
-    (["--curve-secret-key-file", "broker.key", "--curve-clients", "clients/bad.txt"], "no public key"),
+    (["--curve-secret-key-file", "broker.key", "--curve-clients", "clients/bad.txt"], "not a public key"),
     (["--curve-secret-key-file", "broker.key", "--curve-clients", "nowhere"], "nowhere"),
 ])
 def test_wrong_keys_are_reported_at_startup(keys, flags, says):
