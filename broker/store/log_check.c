@@ -194,12 +194,12 @@ bool log_check(struct files *files, const struct log_names *names, void (*report
     struct error e = { "" };
     struct log_names own = names ? *names : (struct log_names){ 0 };
     const struct log_replay named = { .context = &own, .restore = name_by_state, .note = name_by_note };
-    const struct log_replay nobody = { 0 };
+    const struct log_replay no_replay = { 0 };
     size_t count = 0;
     int why;
     log_config_defaults(&config);
     c.log = log_new(&config, files);
-    c.whole = c.opens = log_scan(c.log, names ? &named : &nobody, &e);
+    c.whole = c.opens = log_scan(c.log, names ? &named : &no_replay, &e);
     if (!c.opens)
         report_line(&c, "%s", e.text);
     uint64_t *ids = walk_list(files, &count, &why);

@@ -6,7 +6,7 @@
  *   record   = header (16 B) with type, version, size and its own checksum, payload
  *
  * A group's checksum covers the previous group's checksum, and is made with the log's secret key: publishers choose
- * bytes that lie in the log, and none of these may pass for a group where recovery searches for one.
+ * bytes that are stored in the log, and recovery must not take any of these for a group when it searches for one.
  *
  * Numbers in headers are little-endian, numbers in payloads varints. To change a record's payload, raise its version
  * and keep reading the version before. A new record type or a changed header needs a new LOG_VERSION, which an older
@@ -193,7 +193,7 @@ void table_write(struct buf *b, struct table_entry *entries, size_t count, const
                  size_t shared_count);
 /* An upper bound of what table_write appends; `targets`: bytes of all encoded targets. */
 size_t table_bound(size_t count, size_t shared_count, size_t targets);
-/* By how much so many more raise that bound. */
+/* By how much that many more entries, shared runs and target bytes raise the bound. */
 size_t table_growth(size_t count, size_t shared_count, size_t targets);
 
 struct table_reader {

@@ -54,8 +54,8 @@ bool log_poll(struct store *store, struct store_completion *out);
 
 /* The open group. A new one is begun when there is none, or when it is full. */
 struct group *group_open(struct log *l);
-/* The same, for about `bytes` of something that nobody asks room for (notes, settlements, moves): not a group with
- * events when room is tight, because that could push the events out of their place. */
+/* The same, for about `bytes` of notes, settlements or moves, which are put in without asking for room. When room is
+ * tight this is never a group with events, because the events could lose their place then. */
 struct group *group_open_behind(struct log *l, uint64_t bytes);
 void group_add_run(struct group *g, const struct group_run *run);
 void group_add_shared(struct group *g, struct group_run run, uint32_t target_count, struct span targets);
@@ -80,7 +80,7 @@ void group_free_durable(struct log *l);
 
 /* ---- log_wait.c */
 
-/* Shall `files` do the sync of a commit of so many bytes while the loop waits? */
+/* Should the loop wait for the sync of a commit of `bytes`? */
 bool wait_pays(const struct log *l, uint64_t bytes);
 /* Takes note of how long a write or sync of a commit took. */
 void wait_note(struct log *l, const struct file_op *op);
@@ -89,9 +89,9 @@ void wait_note(struct log *l, const struct file_op *op);
 
 /* Bytes of events' records that surely find a place. */
 uint64_t group_room(const struct log *l);
-/* True when so many bytes more beside the events could push these out of their place. */
+/* True when `bytes` more in the same group could cost admitted events their place. */
 bool room_is_tight(const struct log *l, uint64_t bytes);
-/* Is there a place for about so many bytes of moved events, behind what waits already? */
+/* Is there a place for about `bytes` of moved events, behind the groups that wait already? */
 bool group_has_place(const struct log *l, uint64_t bytes);
 /* True when the first waiting group may not use the rest of the last segment, because that is reserved for others. */
 bool room_is_reserved(const struct log *l);

@@ -226,10 +226,10 @@ void repair_settle_one(struct repair *r, struct repair_queue *k, uint64_t sequen
 bool repair_open_new(struct repair *r, const struct log_config *config)
 {
     struct error e;
-    const struct log_replay nobody = { 0 };
+    const struct log_replay no_replay = { 0 };
     r->at_once.ops = &at_once_ops;
     r->last_done = &r->done;
-    struct store *s = log_open(config, &r->at_once, &nobody, &e);
+    struct store *s = log_open(config, &r->at_once, &no_replay, &e);
     if (!s) {
         repair_report(r, "%s", e.text);
         return false;
