@@ -14,9 +14,10 @@ struct config_options {
 };
 
 static const struct cli_option option_table[] = {
-    { "data", 0, CLI_TEXT, offsetof(struct config_options, data), "dir", "the broker's --data, if not in the file" },
+    { "data", 0, CLI_TEXT, offsetof(struct config_options, data), "dir",
+      "the broker's --data, which overrides the file" },
     { "set", 's', CLI_LIST, offsetof(struct config_options, set), "key=value",
-      "another flag or variable besides the file, like\ninsecure=true; may be repeated" },
+      "another flag or variable, which overrides the file, like\ninsecure=true; may be repeated" },
     { "json", 0, CLI_SWITCH, offsetof(struct config_options, json), NULL, "print {\"fine\",\"error\"} as JSON" },
 };
 static const struct cli_syntax syntax = {
