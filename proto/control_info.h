@@ -45,7 +45,7 @@ struct queue_info {
     uint64_t duplicates, dedup_evicted;
     uint64_t died[DEAD_REASONS]; /* since the broker started, by enum dead_reason */
     struct redriving_info redrive;
-    uint64_t dead_letter_held; /* of the delayed: they should be dead, but their dead-letter queue has no room */
+    uint64_t dead_letter_held; /* of the delayed: they should be dead, but are held (enum dead_hold) */
     struct ledger ledger;
     uint32_t active_consumers;               /* more than 1 only with partitions */
     uint64_t parked_keys, parked_events;     /* keys with a failed event, and the events waiting behind it */
