@@ -2,9 +2,9 @@
  * replays what was logged after it. So the time of a restart depends on what is live and on the log since the
  * checkpoint, not on history.
  *
- * Segments are freed only by a checkpoint: a settlement must outlive every copy of its event (docs/log-format.md, Freeing).
- * Once a durable checkpoint says that nothing in a segment is live, nothing in it is needed: not its events, and not
- * its settlements, notes and moves, whose effect the checkpoint contains.
+ * Segments are freed only by a checkpoint: a settlement must outlive every copy of its event (docs/log-format.md,
+ * Freeing). Once a durable checkpoint says that nothing in a segment is live, nothing in it is needed: not its events,
+ * and not its settlements, notes and moves, whose effect the checkpoint contains.
  *
  * File: magic, version, size, checksum (32 B), then varints; see put_all, and take_all in log_checkpoint_read.c. */
 #include "broker/store/log_parts.h"

@@ -29,8 +29,8 @@
  *   log_pad.c           zeros behind what is written
  *   log_load.c          reading backlog
  *   log_checkpoint.c    writing checkpoints, freeing segments; log_checkpoint_read.c reads one
- *   log_compact.c       moving live events out of mostly dead segments (log_move.h); log_plan.c chooses and measures the
- *                       segment, log_stretch.c splits its runs
+ *   log_compact.c       moving live events out of mostly dead segments (log_move.h); log_plan.c chooses and measures
+ *                       the segment, log_stretch.c splits its runs
  *
  *   log_recover.c       start-up (log_recover.h); log_replay.c applies records, log_ready.c gets ready to write
  *   log_key.c           the secret key, and segment headers with it
@@ -51,7 +51,7 @@
 
 #define GROUP_BYTES    (4u << 20) /* a group that is larger is closed; so it can be larger by one record */
 #define SPARES         3u         /* segments allocated ahead */
-#define RESERVED       2u /* of these not for events: one for settlements, moves and notes, one for a checkpoint's sake */
+#define RESERVED       2u /* spares not for events: one for settlements, moves and notes, one for a checkpoint's sake */
 #define RECYCLABLE_MAX 2u /* freed segments' files that are kept to become spares */
 #define NO_OFFSET      UINT64_MAX
 #define LOG_KEY_FILE   "log.key"
