@@ -198,8 +198,8 @@ void metrics_write_broker(const struct broker_info *i, struct buf *b)
     lone(b, "sluice_broker_queues", "gauge", "queues", (double)i->queues);
     lone(b, "sluice_broker_memory_used_bytes", "gauge", "bytes that count against memory_budget",
          (double)i->memory_used);
-    lone(b, "sluice_broker_memory_budget_bytes", "gauge", "memory_budget: beyond it publishes wait, then get 429",
-         (double)i->memory_budget);
+    lone(b, "sluice_broker_memory_budget_bytes", "gauge",
+         "memory_budget: beyond it publishes to queues in memory get 429", (double)i->memory_budget);
     lone(b, "sluice_broker_frames_received_total", "counter", "frames received", (double)i->frames_in);
     lone(b, "sluice_broker_frames_sent_total", "counter", "frames sent", (double)i->frames_out);
     lone(b, "sluice_broker_frames_resent_total", "counter", "frames resent", (double)i->resent);
