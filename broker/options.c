@@ -46,12 +46,13 @@ static const struct setting rows[] = {
       .number = 100,
       .min = 1,
       .max = 60000,
-      .help = "how often the log is synced with sync interval",
+      .help = "how often the log is synced if sync is interval",
       .meta = "DURATION" },
     { .key = "disk_budget",
       .type = SETTING_SIZE,
       .offset = AT(disk_budget),
-      .help = "maximum size of the log, at least five segments; default: 80 % of the free space and its own at start",
+      .help =
+          "maximum size of the log, at least five segments; default: at start 80 % of the free space plus its own size",
       .meta = "SIZE" },
     { .key = "segment_size",
       .type = SETTING_SIZE,
@@ -348,8 +349,7 @@ static bool check_network(const struct broker_options *o, struct error *e)
         return false;
     if (o->ingress && endpoint_transport(o->listen) != endpoint_transport(o->ingress))
         return error_set(e, "listen and ingress must both be tcp, or both be ipc: the broker identifies a client by "
-                            "its address or uid, "
-                            "which would differ");
+                            "its address or uid, which would differ");
     return !o->ingress || strcmp(o->listen, o->ingress) != 0 || strcmp(o->listen + strlen(o->listen) - 2, ":0") == 0 ||
            error_set(e, "listen and ingress need different addresses, but both are %s", o->listen);
 }

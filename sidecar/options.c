@@ -57,8 +57,7 @@ static const struct setting rows[] = {
       .type = SETTING_STRING,
       .offset = AT(app_name),
       .help = "the application's name: owns its subscriptions, and is the source of events made from plain bodies "
-              "(default: "
-              "sluice)",
+              "(default: sluice)",
       .meta = "NAME" },
     { .key = "app.operate",
       .type = SETTING_BOOL,
