@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define CACHE_SHARE 2u /* of the memory budget: a half, for new events of queues on disk */
+
 /* ------------------------------------------------------------------ life of a queue */
 
 struct queue *queue_by_id(struct core *c, uint64_t id)
@@ -129,11 +131,18 @@ static void add_items(struct core *c, struct queue *q, const struct store_event 
     }
 }
 
+/* Events on disk have only part of the memory budget, so that a backlog of them, which can be read back, leaves room to
+ * events of queues in memory, which have no other place. */
+static bool may_cache(const struct core *c)
+{
+    return c->disk->ops->memory(c->disk) < c->config.memory_budget / CACHE_SHARE && core_budget_left(c) > 0;
+}
+
 bool queue_keeps(const struct core *c, const struct queue *q, const struct terms *terms)
 {
-    if (!q->durable)
-        return q->loaded == q->next_sequence;
-    return q->loaded == q->next_sequence && terms->not_before_ms == 0 && core_budget_left(c) > 0;
+    if (q->loaded != q->next_sequence)
+        return false;
+    return !q->durable || (terms->not_before_ms == 0 && may_cache(c));
 }
 
 /* Delayed events of a queue on disk are read when they are due; the ring skips them. */

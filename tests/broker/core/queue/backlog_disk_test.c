@@ -1,4 +1,4 @@
-/* Events that a restart finds on disk: their age, and their room. */
+/* Events that are on disk only: their age after a restart, their room, and the memory that they leave to others. */
 #include "tests/broker/core/disk_driver.h"
 
 static uint64_t oldest_ms(void)
@@ -48,12 +48,27 @@ static void the_room_of_a_cancelled_event_goes_to_a_waiter(void **state)
     assert_string_equal(heard(p), "confirm mail 2 -> 2");
 }
 
+static void a_backlog_on_disk_leaves_half_of_the_memory_budget_to_queues_in_memory(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    assert_string_equal(declare_durably("mail", "durability=memory"), "ok");
+    d->core->config.memory_budget = 100000;
+    for (int i = 0; i < 11; i++)
+        publish_durably(p, "e:5000");
+    assert_int_equal(describe(d, "orders").ready, 11);
+    heard(p);
+    publish(p, "mail", 0, "m:5000");
+    assert_string_equal(heard(p), "confirm mail 1 -> 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(its_age_goes_on_by_the_wall_clock),
         on_disk(it_begins_at_the_start_if_the_clock_was_set_back),
         on_disk(the_room_of_a_cancelled_event_goes_to_a_waiter),
+        on_disk(a_backlog_on_disk_leaves_half_of_the_memory_budget_to_queues_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
