@@ -8,9 +8,9 @@
  *   published   session_frame -> publish_body -> admission_accept -> queue_accept_on;
  *               without room: waiting_start; to a topic: fanout_take -> queue_enter for each queue
  *   confirmed   durable_outcome -> destination_decide -> session_write_outcomes
- *   delivered   deliver_run -> queue_taken, under a lease
- *   settled     settle_body or settle_receipt -> queue_settle; or a retry_* function, which returns the event to the
- *               queue, delays it or makes it dead
+ *   delivered   deliver_run -> queue_taken_run, under a lease
+ *   settled     settle_body or settle_receipt -> queue_settle, or queue_ack_run for neighbours; or a retry_* function,
+ *               which returns the event to the queue, delays it or makes it dead
  *
  * The folders and their files:
  *
@@ -62,12 +62,12 @@
  *     operate.c         calls on queues and the broker; declare.c creates, changes and deletes queues; configure.c the
  *                       configuration file's queues
  *     peek.c, explain.c, redrive.c (redrive_move.c), subscriptions.c   the calls of these names
- *     reply_cache.c         remembers the answers to mutations
+ *     reply_cache.c     remembers the answers to mutations
  *     validate.c        core_validate
  *
  *   durable/      what survives a restart
  *     durable.c         holds back what must wait until the log is durable
- *     destinations.c         which producers' outcomes survive
+ *     destinations.c    which producers' outcomes survive
  *     persist_*.c       the core's records in the log: writing, snapshots, reading
  *     recover.c         turns what the log held into backlog; salvaged.c queues of a repaired log
  *
@@ -352,8 +352,8 @@ void deliver_consume(struct core *c, struct session *s, struct span queue, uint3
 void deliver_leave(struct core *c, struct consumer *k, bool clean);
 void deliver_credit(struct core *c, struct consumer *k, uint64_t generation, uint64_t limit);
 void deliver_run(struct core *c, struct queue *q); /* delivers as far as credit and links have room */
-void deliver_queue_deleted(struct core *c, struct queue *q,
-                           enum reason why);                          /* the queue is deleted: its consumers go */
+/* The queue is deleted: its consumers go and are told `why`. */
+void deliver_queue_deleted(struct core *c, struct queue *q, enum reason why);
 struct consumer *consumer_find(struct session *s, struct span queue); /* NULL: the session does not consume it */
 void deliver_send_turn(struct core *c, struct consumer *k, enum turn_state state);
 /* The partitions of the queue, which is empty, have changed: sets them up and gives its consumers new turns. */

@@ -6,8 +6,8 @@
  *     meanwhile, it is treated like every expired event.
  *
  * A doomed event is in the state delayed and is never delivered. If its bytes are in memory and there is room for it,
- * it dies in the queue's next turn. If its bytes are on disk only, they are read first. If there is no room, it is
- * tried again every 5 s. Of a doomed event only the sequence is kept here. */
+ * it dies in this or the next turn of the queue. If its bytes are on disk only, they are read first. If there is no
+ * room, it is tried again every 5 s. Of a doomed event only the sequence is kept here. */
 #ifndef SLUICE_BROKER_CORE_DOOMED_H
 #define SLUICE_BROKER_CORE_DOOMED_H
 

@@ -50,7 +50,7 @@ struct destination {
     enum reason seen_reason; /* why sequence `seen` was refused; REASON_ok: it was not, as far as is known */
     uint64_t pending;        /* accepted entries whose confirm waits for the disk */
     bool persistent;         /* its queue is on disk, or was when it was deleted: its outcomes survive a restart */
-    bool transient;          /* it is in core->transient, because it does not last; see destinations.c */
+    bool transient;          /* it is in core->transient, because it is not persistent; see destinations.c */
     struct destination *transient_prev, *transient_next;
     struct waiting *waiters; /* utlist DL, by sequence */
     uint64_t waiting_events, waiting_bytes;
@@ -106,9 +106,9 @@ void destination_seen(struct destination *d, uint64_t through); /* the client ha
 void session_write_outcomes(struct core *c, struct session *s); /* writes unsent outcomes to s->out */
 
 /* destinations.c */
-/* The queue or topic of this name is on disk (`lasts`) or in memory. A change is recorded in the log, because after
- * a restart the broker answers for destinations on disk, of which it must know everything that they accepted, and
- * for no others. */
+/* The queue or topic of this name is on disk (`persistent`) or in memory. A change is recorded in the log, because
+ * after a restart the broker answers for destinations on disk, of which it must know everything that they accepted,
+ * and for no others. */
 void destination_set_persistent(struct core *c, struct destination *d, bool persistent);
 /* The same for every producer's destination of that name, which is on disk now. */
 void destinations_set_persistent(struct core *c, const char *name);
