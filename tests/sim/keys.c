@@ -201,7 +201,7 @@ void keys_check_shares(struct sim *s, const struct queue *q)
 
 #define STUBBORN_KEY 1u
 #define STUBBORN_MS  8000u
-/* A delivery in flight for a second stands still (ASIDE_STILL_MS); after a failure the time begins anew. */
+/* A delivery in flight for a second stands still (SPILL_STALLED_MS); after a failure the time begins anew. */
 #define STILL_MOST_MS 5000
 
 uint64_t keys_fails_for(struct sim *s, const struct fact *f)

@@ -193,7 +193,7 @@ struct mood {
     bool cramped;                            /* … always as small as a log can work with */
     bool repairs;                            /* … and its log goes through a repair before some of the starts */
     bool in_step; /* messages arrive, and leases end, at whole beats, so that they meet in one turn */
-    bool pinched; /* most of the first queue, on disk, stands still, and there is hardly memory to set that aside */
+    bool pinched; /* most of the first queue, on disk, stands still, and there is hardly memory to spill it */
 };
 
 enum broker_end {

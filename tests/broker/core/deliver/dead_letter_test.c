@@ -181,7 +181,7 @@ static void a_dead_letter_goes_on_along_a_chain(void **state)
     consume(p, "last");
     credit(p, "last", 1);
     assert_says(heard(p), "deliver last d1 s1 a1 one{");
-    /* These words are no CloudEvents, so no attributes are replaced; see letter_test for events. */
+    /* These words are no CloudEvents, so no attributes are replaced; see tests/proto/dead_letter_test.c for events. */
     assert_int_equal(broker(d).ledger.dead_lettered, 2);
     assert_int_equal(broker(d).ledger.accepted, 3);
 }
