@@ -57,7 +57,7 @@ static void a_failed_key_is_parked_whole_and_visibly(void **state)
     assert_string_equal(heard(k), "settled orders 4 acked; deliver orders d5 s2 a1 a2");
 }
 
-static void a_look_says_what_an_event_waits_for(void **state)
+static void a_peek_says_what_an_event_waits_for(void **state)
 {
     struct driver *d = *state;
     struct request r = { .call = CALL_PEEK, .queue = "orders", .u.peek.state = STATE_READY };
@@ -229,7 +229,7 @@ int main(void)
         driven(one_delivery_of_a_key_is_unsettled_and_other_keys_go_on),
         driven(neighbours_of_different_keys_share_a_batch),
         driven(a_failed_key_is_parked_whole_and_visibly),
-        driven(a_look_says_what_an_event_waits_for),
+        driven(a_peek_says_what_an_event_waits_for),
         driven(events_without_a_key_wait_for_nobody),
         driven(the_subject_is_the_key_where_there_is_no_partitionkey),
         driven(what_is_released_comes_again_before_the_rest_of_its_key),

@@ -332,7 +332,7 @@ static void purge_takes_what_is_delayed_on_disk(void **state)
 }
 
 /* Some delayed events are in memory (they failed), others on disk: peeking lists each once. */
-static void looking_goes_through_memory_and_disk(void **state)
+static void peeking_goes_through_memory_and_disk(void **state)
 {
     (void)state;
     struct peer *p = consumer();
@@ -384,7 +384,7 @@ int main(void)
         on_disk(the_queues_own_delay_and_ttl_go_on_across_a_crash),
         on_disk(cancelling_is_answered_once_it_is_on_disk),
         on_disk(purge_takes_what_is_delayed_on_disk),
-        on_disk(looking_goes_through_memory_and_disk),
+        on_disk(peeking_goes_through_memory_and_disk),
         on_disk(many_come_due_at_once_with_little_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

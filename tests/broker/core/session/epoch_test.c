@@ -42,7 +42,7 @@ static void a_broker_started_again_goes_on_above_its_former_epochs(void **state)
 }
 
 /* A late ack for a delivery of the deleted queue, under the same delivery number. */
-static void a_word_about_a_deleted_queue_settles_nothing_of_its_successor(void **state)
+static void a_late_ack_of_a_deleted_queue_settles_nothing_of_its_successor(void **state)
 {
     struct driver *d = *state;
     struct peer *p = attached(d, "p");
@@ -72,7 +72,7 @@ int main(void)
         driven(each_turn_raises_the_epoch),
         driven(a_queue_declared_again_goes_on_above_its_former_epochs),
         driven(a_broker_started_again_goes_on_above_its_former_epochs),
-        driven(a_word_about_a_deleted_queue_settles_nothing_of_its_successor),
+        driven(a_late_ack_of_a_deleted_queue_settles_nothing_of_its_successor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
