@@ -70,7 +70,7 @@ struct selection {
     uint32_t partition;
 };
 /* Takes the next batch for a consumer: at most `credit` events, of about `bytes`. The caller must pass them to
- * queue_taken at once. */
+ * queue_taken_run at once. */
 struct selection partition_take(struct core *c, struct consumer *k, uint64_t credit, size_t bytes);
 /* Whether the next event of a partition must wait for the queue's delivery mark: it became due after the queue had
  * passed it. */

@@ -108,7 +108,7 @@ struct queue {
     struct topic **topics;   /* topics that may send events here, each once */
     uint32_t topic_count;
     struct consumer *consumers; /* utlist DL (queue_prev/next); without partitions the active one is first */
-    struct consumer *active;    /* with partitions: the first that has one; NULL: none */
+    struct consumer *active;    /* the active one; with partitions: the first of them; NULL: none */
     uint32_t consumer_count;
     uint64_t consumer_epoch; /* the newest that was given out */
     struct acked *acked;     /* ring of ACKED_RUNS; NULL until the first ack is remembered */
