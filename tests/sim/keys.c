@@ -17,7 +17,7 @@ static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
     return (z ^ (z >> 31)) % below;
 }
 
-/* Not drawn either. Now and then every key and partition of the queue stands still, behind more events than may be
+/* Not drawn either. Now and then every key and partition of the queue is stalled, behind more events than may be
  * looked at, and what is spilled takes all the memory that it may. Every ready event has to be delivered in the end,
  * to whoever wants it. */
 void keys_pinch(struct sim *s)
@@ -197,11 +197,12 @@ void keys_check_shares(struct sim *s, const struct queue *q)
                  (unsigned long long)most, (unsigned long long)least);
 }
 
-/* ------------------------------------------------------------------ standing still */
+/* ------------------------------------------------------------------ stalled keys and partitions */
 
 #define STUBBORN_KEY 1u
 #define STUBBORN_MS  8000u
-/* A delivery in flight for a second stands still (SPILL_STALLED_MS); after a failure the time begins anew. */
+/* A key is stalled once its delivery is in flight for a second (SPILL_STALLED_MS); after a failure the time begins
+ * anew. */
 #define STILL_MOST_MS 5000
 
 uint64_t keys_fails_for(struct sim *s, const struct fact *f)
@@ -235,6 +236,5 @@ void keys_check_progress(struct sim *s, struct queue *q)
         s->still_at[i] = q->next_ready;
     }
     if (still && s->now - s->still_since[i] > STILL_MOST_MS * MS)
-        sim_fail(s, "%s: what stands still holds up the others from %llu on", q->name,
-                 (unsigned long long)q->next_ready);
+        sim_fail(s, "%s: stalled events hold up the others from %llu on", q->name, (unsigned long long)q->next_ready);
 }

@@ -193,7 +193,7 @@ struct mood {
     bool cramped;                            /* … always as small as a log can work with */
     bool repairs;                            /* … and its log goes through a repair before some of the starts */
     bool in_step; /* messages arrive, and leases end, at whole beats, so that they meet in one turn */
-    bool pinched; /* most of the first queue, on disk, stands still, and there is hardly memory to spill it */
+    bool pinched; /* most of the first queue, on disk, is stalled, and there is hardly memory to spill it */
 };
 
 enum broker_end {
@@ -235,7 +235,7 @@ struct sim {
     uint64_t partitions[SIM_QUEUES];
     bool ordered[SIM_QUEUES];  /* by key */
     bool stubborn[SIM_QUEUES]; /* events of one of its keys fail nearly always, with a long delay */
-    /* Since when a consumer lacks events behind others that stand still (0: none does), and how far the queue had been
+    /* Since when a consumer lacks events behind others that are stalled (0: none does), and how far the queue had been
      * looked at then. */
     int64_t still_since[SIM_QUEUES];
     uint64_t still_at[SIM_QUEUES];
@@ -403,7 +403,7 @@ void keys_check_delivery(struct sim *s, const struct fact *f, const struct clien
 void keys_check_began(struct sim *s, struct queue *q, uint64_t sequence, const struct item *item);
 /* Checks that the partitions are shared evenly. */
 void keys_check_shares(struct sim *s, const struct queue *q);
-/* After each step: events that stand still do not hold up others. */
+/* After each step: stalled events do not hold up others. */
 void keys_check_progress(struct sim *s, struct queue *q);
 /* The delay of the nack that the event gets now; 0: it is treated as others are. */
 uint64_t keys_fails_for(struct sim *s, const struct fact *f);

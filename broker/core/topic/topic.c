@@ -342,11 +342,11 @@ static void validate(const struct topic *t)
     if (waiting != t->waiting)
         fail("it counts its waiters", t->name);
     if (t->catch_all && !is_listed_once(t, t->catch_all))
-        fail("the queue of what matches nothing knows so", t->name);
+        fail("its catch-all queue lists it", t->name);
     for (uint32_t i = 0; i < t->binding_count; i++) {
         const struct queue *q = t->bindings[i].queue;
         if (!is_listed_once(t, q))
-            fail("a queue bound to it knows so", t->name);
+            fail("a queue bound to it lists it", t->name);
         if ((q->durable != NULL) != topic_is_durable(t))
             fail("its queues have one durability", t->name);
     }

@@ -72,7 +72,7 @@ static void partitions_are_what_they_were_after_a_crash(void **state)
     assert_null(strstr(second, "s2 "));
 }
 
-static void a_key_that_stands_still_costs_a_bounded_part_of_a_backlog(void **state)
+static void a_stalled_key_costs_a_bounded_part_of_a_backlog(void **state)
 {
     (void)state;
     char words[8000] = "";
@@ -104,7 +104,7 @@ int main(void)
         on_disk(order_by_key_holds_over_a_crash),
         on_disk(what_was_looked_at_and_not_delivered_comes_first_after_an_orderly_stop),
         on_disk(partitions_are_what_they_were_after_a_crash),
-        on_disk(a_key_that_stands_still_costs_a_bounded_part_of_a_backlog),
+        on_disk(a_stalled_key_costs_a_bounded_part_of_a_backlog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -239,7 +239,7 @@ static void a_key_whose_next_event_is_delivered_in_this_turn_flows(void **state)
     assert_int_equal(spilled(), 0);
 }
 
-static void where_no_more_may_be_spilled_it_waits_for_what_stands_still(void **state)
+static void where_no_more_may_be_spilled_it_waits_for_what_is_stalled(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -359,7 +359,7 @@ int main(void)
         on_disk(the_mark_follows_what_is_looked_at),
         on_disk(no_idle_is_sent_while_a_key_is_read),
         on_disk(a_key_whose_next_event_is_delivered_in_this_turn_flows),
-        on_disk(where_no_more_may_be_spilled_it_waits_for_what_stands_still),
+        on_disk(where_no_more_may_be_spilled_it_waits_for_what_is_stalled),
         on_disk(what_was_spilled_leaves_no_memory_behind),
         on_disk(what_is_behind_a_key_makes_room_for_what_comes_before_it),
         on_disk(where_no_more_may_be_spilled_there_is_no_more),
