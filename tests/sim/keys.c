@@ -201,8 +201,7 @@ void keys_check_shares(struct sim *s, const struct queue *q)
 
 #define STUBBORN_KEY 1u
 #define STUBBORN_MS  8000u
-/* A key is stalled once its delivery is in flight for a second (SPILL_STALLED_MS); after a failure the time begins
- * anew. */
+/* A key is stalled at the latest when its newest delivery has been in flight for a second (SPILL_STALLED_MS). */
 #define STILL_MOST_MS 5000
 
 uint64_t keys_fails_for(struct sim *s, const struct fact *f)
