@@ -1,10 +1,10 @@
 # The daemons should be small. As shared objects libzmq and libmicrohttpd load Kerberos, PGM, NORM, GnuTLS and their
-# dependencies: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called. libcurl, which
-# the sidecar pushes with, would load more.
-# So programs named by sluice_link_archives() link the static archives of the same packages, and base/library_stubs.c and
-# base/library_stubs_curl.c instead of those libraries' entry points. If an archive needs anything else, the probe below
-# fails, never a running program. Then, and if an archive is missing or a sanitizer is on, the shared objects are linked as
-# usual.
+# dependencies: 30 libraries and two thirds of a sidecar's resident memory, for code that is never called. libcurl,
+# which the sidecar pushes with, would load more.
+# So programs named by sluice_link_archives() link the static archives of the same packages, and base/library_stubs.c
+# and base/library_stubs_curl.c instead of those libraries' entry points. If an archive needs anything else, the probe
+# below fails, never a running program. Then, and if an archive is missing or a sanitizer is on, the shared objects are
+# linked as usual.
 
 option(SLUICE_ARCHIVES "link the daemons with the archives of their libraries, for less memory" ON)
 
@@ -60,7 +60,8 @@ macro(sluice_check_archives)
             set(SLUICE_ARCHIVES_WORK ${SLUICE_ARCHIVES_LINK})
             if(NOT SLUICE_ARCHIVES_LINK)
                 message(STATUS "shared libraries for the daemons, which costs memory: these archives need more than "
-                    "base/library_stubs.c and library_stubs_curl.c know (the linker's words are in CMakeFiles/CMakeError.log)")
+                    "base/library_stubs.c and library_stubs_curl.c provide "
+                    "(the linker's output is in CMakeFiles/CMakeError.log)")
             endif()
         endif()
     endif()

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ------------------------------------------------------------------ called by curl_global_init and
- * curl_global_cleanup */
+/* ------------------------------------------------------------------ called by curl_global_init, curl_global_cleanup */
 
 int OPENSSL_init_ssl(unsigned long long options, const void *settings);
 int OPENSSL_init_ssl(unsigned long long options, const void *settings)
@@ -31,8 +30,7 @@ void libssh2_exit(void)
 {
 }
 
-/* ------------------------------------------------------------------ called by an answer's Transfer-Encoding: br,
- * zstd, gzip */
+/* ------------------------------------------------------------------ called for an answer's Transfer-Encoding */
 
 void *BrotliDecoderCreateInstance(void *allocate, void *release, void *context);
 void *BrotliDecoderCreateInstance(void *allocate, void *release, void *context)

@@ -36,9 +36,9 @@
     X(forget_attempts)    /* do not record how deliveries failed */                                                    \
     X(recount_attempts)   /* count deliveries from zero after a restart */                                             \
     X(lose_expired)       /* events that expire on disk are lost even if they should be kept */                        \
-    X(forget_doomed)      /* write checkpoints without what expired and waits for room where the dead go */            \
-    X(letters_to_memory)  /* a queue in memory may get the name of one where the dead of a queue on disk go */         \
-    X(forget_held)        /* deliver again what waited for room among the dead when the broker ended */                \
+    X(forget_doomed)      /* write checkpoints without expired events that wait for room as dead events */             \
+    X(letters_to_memory)  /* let a queue in memory take the name of the dead-letter queue of one on disk */            \
+    X(forget_held)        /* after a restart, deliver again events that were held for want of room as dead events */   \
     X(fan_out_to_one)     /* put an event of a topic into the first of its queues only */                              \
     X(share_with_one)     /* at the start, restore an event shared by several queues for the first of them only */     \
     X(reply_unsynced)     /* answer calls on queues before their changes are on disk */                                \

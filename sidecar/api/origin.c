@@ -6,7 +6,7 @@
 #include <strings.h>
 
 /* How long a browser may cache the answer to a preflight. */
-#define LEAVE_S 600u
+#define PREFLIGHT_AGE_S 600u
 /* The response headers that a page may read in addition to those that are always readable. */
 #define READABLE "Retry-After, Sluice-Consumer, Sluice-Consumer-Epoch, Sluice-Refused"
 
@@ -61,7 +61,7 @@ void origin_allow_preflight(const struct api_request *r, const char *methods, st
     respond_header(out, a, "Access-Control-Allow-Methods", methods);
     if (is_list_of_names(asked))
         repeat(out, a, "Access-Control-Allow-Headers", asked);
-    respond_number_header(out, a, "Access-Control-Max-Age", LEAVE_S);
+    respond_number_header(out, a, "Access-Control-Max-Age", PREFLIGHT_AGE_S);
 }
 
 void api_finish(const struct api_config *c, const struct api_request *r, struct arena *a, struct api_response *out)
