@@ -138,7 +138,7 @@ static void a_text_is_walked_character_by_character(void **state)
     }
 }
 
-/* Whatever it is: nothing is left out or told twice, what is called valid is one character, and what is not holds
+/* For any bytes: no byte is skipped or returned twice, what is called valid is one character, and what is not contains
  * none. */
 static void a_walk_agrees_with_the_whole(void **state)
 {

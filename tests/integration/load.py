@@ -4,8 +4,8 @@ they record what was confirmed and what arrived. History.check then verifies eve
 - no confirmed event is lost, and no event appears that was never published;
 - no event is accepted twice, and no refused event is delivered;
 - each event keeps its sequence, and a publisher's events keep their order;
-- an event is delivered again only as a later attempt, except after a crash: at most 1,000 settled events of a queue may
-  then be redelivered.
+- an event is delivered again only as a later attempt; after its ack was answered not at all, except that each crash of
+  the broker may cause at most 1,000 such redeliveries.
 """
 import collections
 import ctypes
@@ -190,8 +190,8 @@ class Publisher(Worker):
         status, said = answer
         for key, one in zip(keys, said.get("events", [{}] * len(keys))):
             accepted = "sequence" in one
-            self.history.published(key, 202 if accepted else one.get("status", status), one.get("reason", said.get("reason")),
-                                 one.get("sequence"))
+            self.history.published(key, 202 if accepted else one.get("status", status),
+                                   one.get("reason", said.get("reason")), one.get("sequence"))
 
 
 class Event(ctypes.Structure):  # struct sluice_event

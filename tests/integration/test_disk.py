@@ -231,7 +231,7 @@ def failing_broker(cluster, directory, call, error=errno.EIO):
 # ENOSPC counts as a failure where the room was already allocated.
 FAILURES = [("pwrite", "EIO"), ("fdatasync", "EIO"), ("fallocate", "EIO")]
 MORE_FAILURES = [("fsync", "EIO"), ("openat", "EIO"), ("renameat", "EIO"), ("unlinkat", "EIO"), ("pwrite", "ENOSPC"),
-               ("fdatasync", "ENOSPC")]
+                 ("fdatasync", "ENOSPC")]
 
 
 @pytest.mark.parametrize("call,error", FAILURES + (MORE_FAILURES if LONG else []))

@@ -12,7 +12,7 @@ def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, appl
     got = app.wait(2)
     assert [r.method for r in got] == ["OPTIONS", "POST"]
     assert [r.headers["WebHook-Request-Origin"] for r in got] == ["shop", "shop"]
-    # No body: libcurl would read one from standard input.
+    # No body: it would have come from the sidecar's standard input, which libcurl reads by default.
     assert not {"Content-Length", "Transfer-Encoding"} & set(got[0].headers)
     until_acked(named, 1)
 

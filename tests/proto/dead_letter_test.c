@@ -130,7 +130,7 @@ static void a_second_death_replaces_what_the_first_one_left(void **state)
     encode(1);
     dead_letter_write(&first, buf_span(&encoded), &sample);
     dead_letter_write(&written, buf_span(&first), &again);
-    struct event e = decoded(); /* which has no name twice, or it were no event */
+    struct event e = decoded(); /* an event with a repeated name would be invalid */
     assert_string_equal(text(&e, "sluicedeadqueue"), "parking");
     assert_null(event_attribute(&e, "sluicedeadstatus").data);
     assert_string_equal(text(&e, "x0"), "v");
@@ -145,7 +145,7 @@ static void what_an_earlier_death_left_is_found_in_any_order_of_its_fields(void 
     encode(1);
     buf_add(&encoded, entry, sizeof entry - 1);
     dead_letter_write(&written, buf_span(&encoded), &sample);
-    struct event e = decoded(); /* which has no name twice */
+    struct event e = decoded(); /* an event with a repeated name would be invalid */
     assert_string_equal(text(&e, "sluicedeadqueue"), "orders");
 }
 

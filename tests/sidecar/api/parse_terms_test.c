@@ -116,7 +116,7 @@ static void a_header_that_nobody_knows_is_refused_with_the_one_that_was_meant(vo
     }
 }
 
-/* A subscription may push to a queue of another sidecar, and an application may forward a push with its headers. */
+/* A subscription may push to another queue, through a sidecar; an application may forward a push with its headers. */
 static void the_headers_of_a_push_are_ignored(void **state)
 {
     static const char *const pushed[] = { "Sluice-Queue", "Sluice-Sequence", "Sluice-Attempt",
