@@ -46,7 +46,7 @@ static void what_could_not_be_given_back_is_not_tried_for_ever(void **state)
     struct heap_trim h = { .remained = 100 * MIB };
     for (int i = 0; i < 10; i++)
         assert_false(heap_trim_look(&h, 2 * MIB, 105 * MIB));
-    assert_false(heap_trim_look(&h, 2 * MIB, 50 * MIB)); /* it went by itself: from here it counts again */
+    assert_false(heap_trim_look(&h, 2 * MIB, 50 * MIB)); /* it shrank by itself: growth counts again */
     assert_false(heap_trim_look(&h, 2 * MIB, 70 * MIB));
     assert_true(heap_trim_look(&h, 2 * MIB, 70 * MIB));
 }
@@ -62,7 +62,7 @@ static void allocated_memory_that_was_never_touched_is_not_taken_for_free(void *
 static void an_idle_process_is_woken_once_and_then_left_alone(void **state)
 {
     (void)state;
-    struct heap_trim h = { .remained = UINT64_MAX }; /* of this process, whatever it is */
+    struct heap_trim h = { .remained = UINT64_MAX }; /* for the real figures of this process */
     mono_t now = { 1000 };
     heap_trim_turn(&h, now);
     assert_int_equal(heap_trim_due(&h).ns, MONO_NEVER.ns);

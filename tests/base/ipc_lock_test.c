@@ -39,7 +39,7 @@ static int end(void **state)
     return rmdir(folder);
 }
 
-/* What a process that bound the path and crashed leaves behind. */
+/* Leaves what a process leaves that bound the path and crashed. */
 static void leave_socket(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -117,7 +117,7 @@ static void the_lock_of_a_killed_process_is_free(void **state)
     assert_false(ipc_lock_take(&lock, path, NULL));
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
-    assert_true(exists(lock_file)); /* the file is there, and nobody's */
+    assert_true(exists(lock_file)); /* the file exists, but is not locked */
     leave_socket();
     assert_true(ipc_lock_take(&lock, path, NULL));
     ipc_lock_release(&lock);
@@ -154,7 +154,7 @@ static void a_folder_that_is_not_there_is_named(void **state)
     assert_null(lock.path);
 }
 
-/* A lock's file as a crash leaves it, so many seconds ago. */
+/* Makes a lock file as a crash left it, that many seconds ago. */
 static void leave(const char *suffix, time_t age)
 {
     char name[160];

@@ -72,7 +72,7 @@ static void a_container_sees_its_group_as_the_root(void **state)
     put("own", "0::/\n");
     put("memory.max", "536870912\n");
     assert_int_equal(memory_limit(own, root), 512 << 20);
-    /* what is not mounted here is passed over */
+    /* groups that are not mounted are skipped */
     put("own", "0::/kubepods/pod1/c1\n");
     assert_int_equal(memory_limit(own, root), 512 << 20);
 }

@@ -32,7 +32,7 @@ static void child(int argc, char **argv)
     settings_free(&sample_settings, &options);
 }
 
-/* What a process still holds at its end is no leak: it leaves before the sanitizers look. */
+/* Exits before the sanitizers check for leaks: what a process holds at its end is none. */
 static void leave(int status, void *unused)
 {
     (void)unused;
@@ -179,7 +179,7 @@ static void a_check_says_that_the_settings_are_fine(void **state)
     assert_int_equal(RUN(NULL, "--check-config", "--max-queues", "0"), 2);
 }
 
-/* Another program's variable may stand there, too: that alone is no mistake. */
+/* The environment may have variables of other programs: they alone are no mistake. */
 static void a_check_takes_a_slip_in_a_variable_s_name_for_a_mistake(void **state)
 {
     (void)state;

@@ -55,7 +55,7 @@ static bool read_text(const char *text)
     return settings_read_text(&settings, &options, "broker.yaml", span_str(text), &error);
 }
 
-/* Reads a text that must be refused, with `text_of_error` in what is said. */
+/* Reads a text that must be refused with an error that contains `text_of_error`. */
 static void assert_refused(const char *text, const char *text_of_error)
 {
     if (read_text(text))

@@ -13,7 +13,7 @@ struct named_timer {
     char name;
 };
 
-/* Pops all that is due and writes their names. */
+/* Pops all timers that are due and writes their names. */
 static const char *popped(struct timers *t, int64_t now_ns)
 {
     static char trace[64];
@@ -73,7 +73,7 @@ static void equal_deadlines_come_out_in_the_order_they_were_set(void **state)
     for (char c = 'z'; c >= 'a'; c--)
         set(c, 7);
     assert_string_equal(popped(&heap, 7), "zyxwvutsrqponmlkjihgfedcba");
-    set('a', 7), set('b', 7), set('c', 7), set('a', 7); /* setting again counts anew */
+    set('a', 7), set('b', 7), set('c', 7), set('a', 7); /* setting a timer again puts it last */
     assert_string_equal(popped(&heap, 7), "bca");
 }
 
@@ -144,7 +144,7 @@ static void validation_notices_a_broken_heap(void **state)
 
 #define MANY 500u
 
-/* The earliest that is set, by looking at all. */
+/* The earliest one that is set, found by a scan of all. */
 static struct timer *earliest(struct timer *timers)
 {
     struct timer *best = NULL;

@@ -53,7 +53,7 @@ static void memory_is_resident_once_it_is_written(void **state)
     free(memory);
 }
 
-/* The loop ends by what is tested: a clock that stood would be a time-out of the test's. */
+/* The loop ends only if the CPU time grows; otherwise the test times out. */
 static void cpu_time_grows_by_work(void **state)
 {
     (void)state;

@@ -34,7 +34,7 @@ static void every_code_point_is_utf8_but_surrogates(void **state)
     }
 }
 
-/* Wherever it is among bytes that are passed over many at once. */
+/* At any position, although ASCII is skipped many bytes at a time. */
 static void a_stray_byte_is_found_at_every_place(void **state)
 {
     uint8_t text[100];
@@ -98,11 +98,11 @@ static void a_text_is_cut_between_characters(void **state)
             assert_true(utf8_valid(cut));
         }
     }
-    assert_int_equal(utf8_cut(span_str("ab\xc3"), 3).size, 3); /* what comes in whole is not looked at */
+    assert_int_equal(utf8_cut(span_str("ab\xc3"), 3).size, 3); /* a text that fits is not inspected */
     assert_int_equal(utf8_cut(span_str("\x80\x80"), 1).size, 0);
 }
 
-/* "|" behind each character, and "!" behind what is none. */
+/* Writes "|" after each character, and "!" after a malformed sequence. */
 static void split(struct span text, char *out)
 {
     for (struct span character; text.size;) {
@@ -121,7 +121,7 @@ static void a_text_is_walked_character_by_character(void **state)
         { "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z", "a|\xc3\xa9|\xe2\x82\xac|\xf0\x9f\x98\x80|z|" },
         { "\xc3\xa9\x9b"
           "31m",
-          "\xc3\xa9|\x9b!3|1|m|" }, /* what is behind a character takes nothing of it along */
+          "\xc3\xa9|\x9b!3|1|m|" }, /* a stray byte after a character takes no byte of it */
         { "\xe2\x82.", "\xe2\x82!.|" },
         { "\xe2\x82\xc3\xa9", "\xe2\x82!\xc3\xa9|" },
         { "\x80\xbf\x80q", "\x80\xbf\x80!q|" },

@@ -34,14 +34,14 @@ static int end(void **state)
     return zmq_ctx_term(context);
 }
 
-/* Parts up to a NULL. */
+/* Sends parts, up to a NULL. */
 static void ask(const char *const parts[])
 {
     for (unsigned i = 0; parts[i]; i++)
         assert_true(zmq_send(asking, parts[i], strlen(parts[i]), parts[i + 1] ? ZMQ_SNDMORE : 0) >= 0);
 }
 
-/* The answer's parts, each with a blank behind it. */
+/* The parts of the answer, each followed by a space. */
 static void answer(char *text, size_t size)
 {
     int more = 1;
@@ -95,7 +95,7 @@ static void what_is_no_request_is_refused(void **state)
     full[64] = '\0';
     const char *const cases[][PARTS] = {
         { "2.0", "1", "", "a", "", "NULL" },
-        { "1.0", full, "", "a", "", "NULL" }, /* as long as what it would have to fit into with its end */
+        { "1.0", full, "", "a", "", "NULL" }, /* one byte too long for its buffer, with the NUL */
         { "1.0", "1", full, "a", "", "NULL" },
         { "1.0", "1", "", full, "", "NULL" },
         { "1.0", "1", "", "a", "" },

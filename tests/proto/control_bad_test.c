@@ -46,7 +46,7 @@ static void pack_reply(const struct reply *r)
 
 #define TEXT "aXXb"
 
-/* Runs `check` on a request for each text there is in requests. */
+/* Runs `check` on one request for each text that a request may have. */
 static void each_text_of_requests(void (*check)(const struct request *r))
 {
     static const enum call named[] = { CALL_DECLARE, CALL_DESCRIBE, CALL_DELETE, CALL_PEEK, CALL_PURGE,
@@ -126,7 +126,7 @@ static void texts_that_are_not_utf8_are_refused(void **state)
     each_text_of_replies(reply_refuses_invalid_utf8);
 }
 
-/* C would end the text there: a name that was checked would not be the name that was sent. */
+/* A NUL ends a C string: the name that was checked would not be the name that was sent. */
 static void texts_with_a_nul_inside_are_refused(void **state)
 {
     (void)state;
@@ -243,7 +243,7 @@ static void random_bytes_never_read_outside(void **state)
     }
 }
 
-/* A megabyte of empty elements would take some fifty without a cap. */
+/* Without a cap, a megabyte of empty elements would take some 50 MB. */
 static void what_would_not_fit_the_arena_is_refused(void **state)
 {
     (void)state;
@@ -276,7 +276,7 @@ static void every_cap_either_fits_or_refuses(void **state)
         struct arena small;
         arena_init(&small, cap);
         bool fits = reply_unpack(buf_span(&packed), &small, &back);
-        assert_true(fits || !fitted); /* once it fits, it fits */
+        assert_true(fits || !fitted); /* with a larger cap it still fits */
         if (fits)
             assert_string_equal(back.u.attached.outcomes[1].destination, "mail");
         fitted = fits;

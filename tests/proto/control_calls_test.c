@@ -1,5 +1,5 @@
-/* The calls about dead and delayed events, topics and subscriptions, and their answers: what is packed is what is unpacked, and
- * what is beyond its bound is refused. */
+/* The calls about dead and delayed events, topics and subscriptions, and their answers: round trips, and values beyond
+ * their limits are refused. */
 #include "tests/proto/control_driver.h"
 
 static bool passes(const struct request *r, struct request *back)
@@ -144,7 +144,7 @@ static struct reply explanation(void)
     return r;
 }
 
-/* They become names, by tables. */
+/* Their names come from tables. */
 static void causes_of_a_newer_version_are_refused(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* What the tests of control messages share: an arena for what is unpacked, and the bytes of the message that was packed last. Each
- * test has them anew. */
+/* Shared by the tests of control messages: an arena for unpacking, and the bytes of the message that was packed last.
+ * Each test starts with empty ones. */
 #ifndef SLUICE_TESTS_PROTO_CONTROL_DRIVER_H
 #define SLUICE_TESTS_PROTO_CONTROL_DRIVER_H
 

@@ -1,4 +1,4 @@
-/* Control replies: what is packed is what is unpacked. What must be refused is control_bad_test.c's. */
+/* Control replies: round trips. Those that must be refused are in control_bad_test.c. */
 #include "tests/proto/control_driver.h"
 
 #include "base/error.h"

@@ -1,4 +1,4 @@
-/* Control requests: what is packed is what is unpacked. What must be refused is control_bad_test.c's. */
+/* Control requests: round trips. Those that must be refused are in control_bad_test.c. */
 #include "tests/proto/control_driver.h"
 
 static const struct token id = { UINT64_C(0x0102030405060708), UINT64_C(0xf1f2f3f4f5f6f7f8) };

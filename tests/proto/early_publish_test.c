@@ -1,4 +1,4 @@
-/* Publishes that are gathered before their numbers are known, and entries that are written in place or again. */
+/* Publishes that are built before their numbers are known, and entries that are written in place or written again. */
 #include "proto/frame.h"
 
 #include <setjmp.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-/* An entry that is written in place, or again with a wait of its own, reads like one that was added. */
+/* An entry that is written in place, or again with its own wait, reads like one that was added. */
 static void a_publish_whose_numbers_come_last_reads_like_any_other(void **state)
 {
     (void)state;

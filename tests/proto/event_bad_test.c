@@ -58,7 +58,7 @@ static void assert_refused(const char *what)
         fail_msg("'%s' is not in \"%s\"", what, why.text);
 }
 
-/* A message of these fields of bytes, in that order. */
+/* A message with these length-delimited fields, in that order. */
 static void add_fields(struct buf *b, const struct wire_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -70,7 +70,7 @@ static void add_fields(struct buf *b, const struct wire_field *fields, size_t co
         .tag = number, .bytes = {(const uint8_t *)(text), sizeof(text) - 1 }                                           \
     }
 
-/* Writers put them in the order of their numbers; readers must not count on it. Of what comes twice the last one holds. */
+/* Writers order fields by number, but readers must not rely on it. Of a repeated field the last one counts. */
 static void fields_come_in_any_order_and_twice(void **state)
 {
     static const struct wire_field orders[][7] = {
@@ -101,7 +101,7 @@ static void fields_come_in_any_order_and_twice(void **state)
     }
 }
 
-/* The broker reads the key by a scan of its own, which must find what whoever takes the event apart will see. */
+/* The broker finds the key by a scan of its own, whose result must be what decoding the event gives. */
 static void the_key_is_that_of_the_attributes_as_they_are_decoded(void **state)
 {
     static const struct {
@@ -299,7 +299,7 @@ static void unknown_fields_are_skipped(void **state)
     wire_add_number(&encoded, 100, 7);
     wire_add_fixed64(&encoded, 101, 7);
     wire_add_bytes(&encoded, 102, S("newer"));
-    wire_add_number(&encoded, 1, 7); /* a known number of another type */
+    wire_add_number(&encoded, 1, 7); /* a known field number with another wire type */
     assert_true(event_decode(buf_span(&encoded), &arena, &e, &why));
     assert_true(span_equal(e.id, S("i")));
     assert_int_equal(e.data_kind, DATA_NONE);

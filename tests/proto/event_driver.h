@@ -1,5 +1,5 @@
-/* What the tests of events share: an arena for what is decoded, the bytes that were encoded last, what was wrong. Each test has
- * them anew. */
+/* Shared by the tests of events: an arena for decoding, the bytes that were encoded last, and the last error. Each test
+ * starts with empty ones. */
 #ifndef SLUICE_TESTS_PROTO_EVENT_DRIVER_H
 #define SLUICE_TESTS_PROTO_EVENT_DRIVER_H
 

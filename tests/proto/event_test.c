@@ -1,4 +1,5 @@
-/* CloudEvents: what comes back after encoding. What is valid is event_check_test.c's, reading hostile bytes event_bad_test.c's. */
+/* CloudEvents: round trips through the encoding. Validation is in event_check_test.c, hostile bytes in
+ * event_bad_test.c. */
 #include "tests/proto/event_driver.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@ static void assert_text(struct span s, const char *text)
         fail_msg("\"%.*s\" is not \"%s\"", (int)s.size, (const char *)s.data, text);
 }
 
-/* libsluice has it encoded into memory that cannot grow. */
+/* libsluice encodes events into memory that cannot grow. */
 static void assert_it_keeps_to_its_bound(const struct event *e)
 {
     size_t most = event_encoded_most(e);
@@ -112,7 +113,7 @@ static void the_bound_holds_for_as_many_attributes_as_there_may_be(void **state)
     }
 }
 
-/* Whatever RFC 3339 allows: also what google.protobuf.Timestamp cannot hold or would write differently. */
+/* Everything that RFC 3339 allows, including what google.protobuf.Timestamp cannot hold or would write differently. */
 static void timestamps_come_back_letter_by_letter(void **state)
 {
     (void)state;
@@ -131,12 +132,12 @@ static void timestamps_come_back_letter_by_letter(void **state)
         struct attribute time = { S("time"), ATTRIBUTE_TIMESTAMP, S(times[i]) };
         struct event e = minimal(&time, 1);
         struct event back = round_trip(&e);
-        bool canonical = i < 2 || i == 6 || i == 9 || i == 10 || i == 16; /* which protobuf's own type writes so */
+        bool canonical = i < 2 || i == 6 || i == 9 || i == 10 || i == 16; /* kept by protobuf's type */
         assert_int_equal(back.attributes[0].type, canonical ? ATTRIBUTE_TIMESTAMP : ATTRIBUTE_STRING);
     }
 }
 
-/* An Integer is a number and no text: -0 is 0, as in protobuf and as every reader of JSON has it. */
+/* An Integer is a number, not a text: -0 is 0, as in protobuf and in JSON. */
 static void integers_come_back_in_their_canonical_form(void **state)
 {
     (void)state;
@@ -171,7 +172,7 @@ static void data_of_every_kind_round_trips(void **state)
     for (size_t i = 0; i < 3; i++) {
         struct event e = minimal(NULL, 0);
         e.data_kind = kinds[i];
-        round_trip(&e); /* empty data is not the absence of data */
+        round_trip(&e); /* empty data differs from no data */
         e.data = kinds[i] == DATA_TEXT ? S("{\"a\": 1e400}") : span_of("\0\xff\x80", 3);
         round_trip(&e);
     }
@@ -192,7 +193,7 @@ static void attributes_are_found_by_name(void **state)
     assert_null(event_attribute(&e, "time").data);
 }
 
-/* What is accepted must be readable at the other end, or it is stuck in its queue. */
+/* What is accepted must be readable at the other end, or it would be stuck in its queue. */
 static void an_event_has_as_many_attributes_as_can_be_read_again(void **state)
 {
     (void)state;
@@ -228,7 +229,7 @@ static void a_hash_is_of_source_and_id(void **state)
                                                             0x1f, 0x23, 0xed, 0x06, 0x3f, 0xf1, 0x99, 0x35 };
     event_hash(S("/s"), S(longest), hash);
     assert_memory_equal(hash, known_longest, sizeof hash);
-    static const struct { /* about what is taken at once, 256 bytes */
+    static const struct { /* around 256 bytes, up to which it is hashed in one piece */
         size_t source, id;
         uint8_t known[EVENT_HASH_SIZE];
     } sizes[] = {

@@ -1,4 +1,4 @@
-/* Filters: what passes, what a filter may be, and that it comes back as the JSON it was. */
+/* Filters: which events pass, which filters are valid, and their round trip to JSON. */
 #include "proto/event.h"
 #include "proto/filter.h"
 
@@ -100,7 +100,7 @@ static void filters_combine(void **state)
     assert_false(passes("{\"any\":[{\"exact\":{\"type\":\"x\"}},{\"exact\":{\"type\":\"y\"}}]}"));
     assert_false(passes("{\"not\":{\"exact\":{\"type\":\"order.placed\"}}}"));
     assert_true(passes("{\"not\":{\"not\":{\"exact\":{\"type\":\"order.placed\"}}}}"));
-    /* what the event has first is known before what the filter asks for first */
+    /* the event's first attribute is not the one of the filter's first test */
     assert_false(passes("{\"all\":[{\"exact\":{\"type\":\"x\"}},{\"exact\":{\"id\":\"1\"}}]}"));
     assert_true(passes("{\"any\":[{\"exact\":{\"type\":\"order.placed\"}},{\"exact\":{\"id\":\"2\"}}]}"));
     assert_true(passes("{\"any\":[{\"all\":[{\"exact\":{\"id\":\"2\"}},{\"exact\":{\"id\":\"1\"}}]},"
@@ -138,7 +138,7 @@ static void attributes_of_every_type_are_compared_by_their_text(void **state)
     assert_false(passes("{\"exact\":{\"two\":\"AP8\"}}"));
 }
 
-/* As a filter in its bytes is asked of what anybody sent: the first of two counts, what is broken ends the attributes. */
+/* Events are not checked: of a repeated attribute the first counts, and malformed bytes end the attributes. */
 static void events_that_no_sidecar_made(void **state)
 {
     (void)state;
@@ -170,7 +170,7 @@ static void refuses(const char *json, const char *says)
         fail_msg("taken: %s", json);
     if (!strstr(why.text, says))
         fail_msg("'%s' does not say '%s'", why.text, says);
-    assert_int_equal(filter.size, 1); /* what was there stays, nothing is added */
+    assert_int_equal(filter.size, 1); /* the buffer keeps its content, and nothing is added */
 }
 
 static void a_sentence_says_what_is_wrong_and_where(void **state)
@@ -199,7 +199,7 @@ static void a_sentence_says_what_is_wrong_and_where(void **state)
     refuses("{", "filter: is no JSON");
 }
 
-/* A filter of so many levels or tests, as JSON. A level is "begin", and what closes it. */
+/* A filter in JSON with that many levels or tests. A level is `begin` and what closes it. */
 static char *nested(unsigned levels, const char *begin, const char *end)
 {
     struct buf b = { 0 };
@@ -305,12 +305,12 @@ static void encoded_filters_are_checked(void **state)
     refused_bytes("\1\7\1\1a\1b", 7);
     refused_bytes("\1\1\0", 3); /* nothing to compare */
     refused_bytes("\1\4\0", 3);
-    refused_bytes("\1\1\1\1A\1b", 7);    /* no attribute's name */
+    refused_bytes("\1\1\1\1A\1b", 7);    /* not an attribute name */
     refused_bytes("\1\1\1\1a\0", 6);     /* no value */
-    refused_bytes("\1\1\1\1a\1\xff", 7); /* no text */
+    refused_bytes("\1\1\1\1a\1\xff", 7); /* not UTF-8 */
     refused_bytes("\1\1\1\1a\1\0", 7);
     refused_bytes("\1\1\2\1a\1b\1a\1c", 11); /* one name twice */
-    refused_bytes("\1\1\1\1a\x81\0b", 8);    /* one size in two bytes */
+    refused_bytes("\1\1\1\1a\x81\0b", 8);    /* a size in more bytes than needed */
     assert_true(filter_valid(span_of("\1\1\1\1a\1b", 7)));
 }
 

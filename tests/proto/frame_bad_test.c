@@ -1,4 +1,4 @@
-/* Frames from a peer that is broken, hostile or newer: malformed ones are FRAME_BAD, what is unknown is skipped. */
+/* Frames from a broken, hostile or newer peer: malformed ones are FRAME_BAD, unknown fields are skipped. */
 #include "proto/frame.h"
 
 #include <setjmp.h>
@@ -19,7 +19,7 @@ static int end(void **state)
     return 0;
 }
 
-/* Reads a copy that ends where its memory ends, so that a sanitizer sees a byte read beyond. */
+/* Reads a copy that ends where its memory ends, so that a sanitizer detects a read beyond it. */
 static enum frame_status read_whole(struct span bytes)
 {
     struct buf text = { 0 };
@@ -131,7 +131,7 @@ static void impossible_fields_are_bad(void **state)
     }
 }
 
-/* Writes a body of that kind with numbers as fields 1, 2, ...; a number of 0 is left out. */
+/* Writes a body of that kind with the numbers as fields 1, 2, ...; a 0 is left out. */
 static void write_numbers(enum body_kind kind, const uint64_t *numbers, uint32_t count)
 {
     buf_clear(&frame);
@@ -220,7 +220,7 @@ static void values_go_to_the_last_of_their_enum(void **state)
     assert_int_equal(read_frame(), FRAME_BAD);
 }
 
-/* Fields of every wire type with a number no version has given out. */
+/* Fields of every wire type, with a number that no version uses. */
 static void add_unknown_fields(struct buf *b)
 {
     wire_add_number(b, 1000, 5);
@@ -231,7 +231,7 @@ static void add_unknown_fields(struct buf *b)
     buf_add(b, "abcd", 4);
 }
 
-/* Copies a message and puts unknown fields before, between and behind its own; nested ones (fields of bytes) of
+/* Copies a message and puts unknown fields before, between and after its own; nested ones (fields of bytes) of
  * `levels` levels get them as well. */
 static void copy_with_unknown(struct span message, struct buf *to, unsigned levels)
 {
@@ -282,8 +282,8 @@ static void unknown_bodies_are_skipped(void **state)
     buf_free(&text);
 }
 
-/* A oneof's last member counts. What an earlier one left behind must not show through it: a number read as the address
- * of a span would let a peer choose what we read. */
+/* A oneof's last member counts, and nothing of an earlier one may remain in it: a number read as the pointer of a span
+ * would let a peer choose which memory is read. */
 static void the_last_member_of_a_body_stands_alone(void **state)
 {
     (void)state;

@@ -40,7 +40,7 @@ static void protobuf_c_finds_every_body_and_nothing_unknown(void **state)
     for (size_t i = 0; i < m->n_bodies; i++) {
         assert_int_equal(m->bodies[i]->body_case, i + 1);
         assert_int_equal(m->bodies[i]->base.n_unknown_fields, 0);
-        assert_int_equal(m->bodies[i]->hello->base.n_unknown_fields, 0); /* all members begin alike */
+        assert_int_equal(m->bodies[i]->hello->base.n_unknown_fields, 0); /* all members have the same beginning */
     }
     sluice__v1__frame__free_unpacked(m, NULL);
 }
@@ -73,8 +73,8 @@ static void protobuf_c_reads_our_elements(void **state)
     sluice__v1__frame__free_unpacked(m, NULL);
 }
 
-/* protobuf-c writes fields by number, lengths and varints in their shortest form, and zeros not at all. A Deliver's
- * consumption, which is then behind its batches, is checked apart. */
+/* protobuf-c writes fields in the order of their numbers, lengths and varints in their shortest form, and no zeros. A
+ * Deliver's consumption, which then follows its batches, is checked separately. */
 static void we_read_what_protobuf_c_writes(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Frames: what is written is what is read. What is malformed is frame_bad_test.c's. */
+/* Frames: what is written is what is read. Malformed frames are in frame_bad_test.c. */
 #include "proto/control.h"
 #include "proto/frame.h"
 
@@ -156,7 +156,7 @@ static void an_entry_without_its_own_wait_has_the_publishs(void **state)
     e.wait_ms = 0;
     before = frame.size;
     frame_add_entry(&frame, &e, 700);
-    assert_true(frame.size - before > alike); /* only then is it written */
+    assert_true(frame.size - before > alike); /* the wait is written only if it differs */
     frame_end(&frame, open);
     read_only_body(BODY_PUBLISH);
     assert_int_equal(publish_next(&body, &e), FRAME_OK);
@@ -166,7 +166,8 @@ static void an_entry_without_its_own_wait_has_the_publishs(void **state)
     assert_int_equal(publish_next(&body, &e), FRAME_END);
 }
 
-/* What our own writer has in another order than others is read all the same, and a glance finds the same hash. */
+/* The fields of an entry may come in another order than our own writer's; publish_peek_dedup finds the same hash as
+ * publish_next, or none. */
 static void the_hash_of_the_next_entry_is_known_by_a_glance(void **state)
 {
     (void)state;
@@ -182,7 +183,7 @@ static void the_hash_of_the_next_entry_is_known_by_a_glance(void **state)
     frame_end(&frame, open);
     read_only_body(BODY_PUBLISH);
     for (unsigned i = 0; i < 4; i++) {
-        assert_true(i >= 2 || span_equal(publish_peek_dedup(&body), e.dedup)); /* with terms it may be missed */
+        assert_true(i >= 2 || span_equal(publish_peek_dedup(&body), e.dedup)); /* with terms it may find none */
         struct entry read;
         assert_int_equal(publish_next(&body, &read), FRAME_OK);
         assert_true(span_equal(read.event, span_str("x")));

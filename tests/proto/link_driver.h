@@ -1,4 +1,5 @@
-/* One end of a link against another, frame by frame. Each frame carries one letter; `got` spells what an end took as new. */
+/* One end of a link against another, frame by frame. Each frame carries one letter; `got` has the letters that an end
+ * received as new. */
 #ifndef SLUICE_TESTS_PROTO_LINK_DRIVER_H
 #define SLUICE_TESTS_PROTO_LINK_DRIVER_H
 
@@ -78,7 +79,7 @@ static inline enum link_verdict receive(struct end *to, struct span bytes)
     return verdict;
 }
 
-/* The frame arrives; its share is given back. */
+/* The frame arrives; its reference is dropped. */
 static inline enum link_verdict arrive(struct end *to, struct frame *f)
 {
     assert_non_null(f);
@@ -100,7 +101,7 @@ static inline enum link_verdict heartbeat(struct end *from, struct end *to)
     return receive(to, span_of(bytes, sizeof bytes));
 }
 
-/* Sends all that waits for resending; how many frames that were. */
+/* Sends everything that waits to be resent. Returns the number of frames. */
 static inline unsigned resend(struct end *from, struct end *to)
 {
     unsigned count = 0;

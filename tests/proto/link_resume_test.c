@@ -1,5 +1,5 @@
-/* Resuming a link, what proves that an end is heard, and both ends over a network that drops, doubles, delays and
- * reorders, with a new epoch at each doubt: everything arrives once and in order. */
+/* Resuming a link, proof of being heard, and both ends over a network that drops, duplicates, delays and reorders
+ * frames, with a new epoch at each doubt: everything arrives once and in order. */
 #include "proto/link.h"
 
 #include <setjmp.h>
@@ -59,12 +59,12 @@ static unsigned chance(unsigned below)
     return (unsigned)(w.random >> 33) % below;
 }
 
-/* Puts a share of a frame onto the network: it is lost, or arrives after some time, perhaps twice. */
+/* Puts a frame onto the network, with its reference: it is lost, or arrives after some time, perhaps twice. */
 static void launch(unsigned from, struct frame *f)
 {
     unsigned copies = chance(100) < w.loss ? 0 : chance(20) ? 1 : 2;
     for (unsigned i = 0; i < copies && w.flying_count < FLYING; i++) {
-        int64_t delay = 5 + (chance(8) ? 0 : chance(60)); /* now and then one is overtaken */
+        int64_t delay = 5 + (chance(8) ? 0 : chance(60)); /* now and then one overtakes another */
         w.flying[w.flying_count++] = (struct flying){ frame_hold(f), 1 - from, mono_add_ms(w.now, delay) };
     }
     frame_drop(f);
@@ -167,7 +167,7 @@ static void everything_arrives_once_and_in_order_over_a_bad_network(void **state
         taken += w.taken[0] + w.taken[1];
         close_world();
     }
-    assert_true(resumed > 20 && taken > 10000); /* else the network was too kind to show anything */
+    assert_true(resumed > 20 && taken > 10000); /* otherwise the network was too good to test anything */
 }
 
 static void a_dead_network_is_doubted_again_and_again(void **state)
@@ -278,7 +278,7 @@ static void receiving_does_not_prove_being_heard(void **state)
     assert_true(link_proven(&w.ends[0], w.now)); /* the echoed Hello proved it */
     for (unsigned i = 0; i < 6; i++) {
         w.now = mono_add_ms(w.now, 100);
-        hear(0, heartbeat_of(1)); /* the broker talks, and echoes nothing */
+        hear(0, heartbeat_of(1)); /* the broker sends, but echoes nothing */
     }
     assert_false(link_proven(&w.ends[0], w.now));
     hear(1, heartbeat_of(0));
@@ -345,7 +345,7 @@ static void the_time_a_link_is_due_is_when_it_has_something_to_do(void **state)
         for (unsigned end = 0; end < 2; end++) {
             mono_t due = link_due(&w.ends[end]);
             bool early = mono_before(w.now, due);
-            struct link copy = w.ends[end]; /* link_tick turns timers on, so it is asked on a copy */
+            struct link copy = w.ends[end]; /* link_tick changes timers, so it is called on a copy */
             assert_int_equal(link_tick(&copy, w.now) == LINK_NOTHING, early);
         }
         run_world(1, true);

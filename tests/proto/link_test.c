@@ -1,5 +1,5 @@
-/* Frames of a link: loss, repeats, gaps, resending, and what is no frame of it. What the time brings is link_time_test.c's,
- * resuming link_resume_test.c's. */
+/* Frames of a link: loss, repeats, gaps, resending, and frames of other links. Timers are in link_time_test.c, resuming
+ * in link_resume_test.c. */
 #include "tests/proto/link_driver.h"
 
 static void frames_arrive_in_order_and_are_let_go_once_acknowledged(void **state)
@@ -9,7 +9,7 @@ static void frames_arrive_in_order_and_are_let_go_once_acknowledged(void **state
         assert_int_equal(arrive(&broker, seal(&client, *c)), LINK_FRESH);
     assert_string_equal(broker.got, "hello");
     assert_int_equal(client.link.ring_count, 5);
-    assert_int_equal(arrive(&client, seal(&broker, '!')), LINK_FRESH); /* tells what was received */
+    assert_int_equal(arrive(&client, seal(&broker, '!')), LINK_FRESH); /* acknowledges what was received */
     assert_int_equal(client.link.ring_count, 0);
     assert_int_equal(client.link.ring_bytes, 0);
     assert_int_equal(client.link.acknowledged, 5);
@@ -66,7 +66,7 @@ static void frames_sealed_during_a_resend_keep_their_turn(void **state)
     assert_null(seal(&client, 'c'));
     assert_int_equal(resend(&client, &broker), 2);
     assert_string_equal(broker.got, "abc");
-    assert_int_equal(arrive(&broker, seal(&client, 'd')), LINK_FRESH); /* straight again */
+    assert_int_equal(arrive(&broker, seal(&client, 'd')), LINK_FRESH); /* in sequence again */
 }
 
 static void acknowledgements_cut_a_resend_short(void **state)
@@ -90,7 +90,7 @@ static void an_acknowledgement_of_some_sends_nothing_again(void **state)
     assert_int_equal(heartbeat(&broker, &client), LINK_HEARTBEAT);
     assert_int_equal(client.link.ring_count, 1);
     assert_false(link_tick(&client.link, now) & LINK_RESEND);
-    assert_int_equal(arrive(&broker, seal(&client, 'c')), LINK_REPEAT); /* it goes at once, and has overtaken */
+    assert_int_equal(arrive(&broker, seal(&client, 'c')), LINK_REPEAT); /* sent at once; it has overtaken 'b' */
     assert_int_equal(arrive(&broker, f), LINK_FRESH);
 }
 
@@ -107,7 +107,7 @@ static void a_peer_without_progress_is_sent_ever_more_rarely_and_16_frames_at_mo
         assert_true(link_tick(&client.link, now) & LINK_RESEND);
         assert_int_equal(resend(&client, NULL), 16);
         assert_false(link_tick(&client.link, now) & LINK_RESEND);
-        assert_null(seal(&client, 'y')); /* waits for its turn */
+        assert_null(seal(&client, 'y')); /* link_resend returns it later */
     }
 }
 
@@ -134,7 +134,7 @@ static void bytes_a_transport_still_reads_do_not_change(void **state)
     struct frame *held = seal(&client, 'a');
     assert_true(held->size <= sizeof before);
     memcpy(before, held->data, held->size);
-    assert_int_equal(arrive(&client, seal(&broker, 'z')), LINK_FRESH); /* changes what the header would say */
+    assert_int_equal(arrive(&client, seal(&broker, 'z')), LINK_FRESH); /* changes what the header would contain */
     pass(200);
     link_tick(&client.link, now);
     struct frame *again = link_resend(&client.link, now);

@@ -70,7 +70,7 @@ static void silence_is_doubt_to_a_client_but_not_to_the_broker(void **state)
     assert_false(link_tick(&client.link, now) & LINK_DOUBT);
 }
 
-/* Only one direction is broken: heartbeats come, and none of them echoes what was sent of late. */
+/* Only one direction is broken: heartbeats arrive, but none echoes what was sent recently. */
 static void a_client_that_hears_and_is_not_heard_doubts(void **state)
 {
     (void)state;

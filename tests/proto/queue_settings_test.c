@@ -1,4 +1,4 @@
-/* A queue's settings: parsing, ranges, and the one table they come from. */
+/* A queue's settings: parsing, ranges, and the table that they come from. */
 #include "base/error.h"
 #include "proto/queue_settings.h"
 

@@ -1,12 +1,12 @@
-/* One frame with every body there is, written by the codec; and a walk over a frame that writes down all it says. */
+/* A frame with every kind of body, written by the codec; and a walk over a frame that writes its content as text. */
 #ifndef SLUICE_TESTS_PROTO_SAMPLE_FRAME_H
 #define SLUICE_TESTS_PROTO_SAMPLE_FRAME_H
 
 #include "proto/frame.h"
 
-/* Every body, in the order of enum body_kind, each number and name different. The caller frees the buffer. */
+/* All bodies in the order of enum body_kind, with different numbers and names. The caller frees the buffer. */
 void sample_bodies(struct buf *b);
-/* The header with its fields all different, and the bodies. */
+/* A header whose fields all differ, and the bodies. */
 void sample_frame(struct buf *b);
 extern const struct frame_header sample_header;
 

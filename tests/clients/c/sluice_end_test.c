@@ -276,7 +276,7 @@ static void neither_does_a_connect_that_fails(void **state)
     assert_int_equal(descriptors(), before);
 }
 
-/* ------------------------------------------------------------------ what is far off */
+/* ------------------------------------------------------------------ unusual cases */
 
 static void a_linger_that_is_none_is_refused(void **state)
 {
@@ -289,7 +289,7 @@ static void a_linger_that_is_none_is_refused(void **state)
     }
 }
 
-/* What a failed read() gives, say. */
+/* Such as the result of a failed read(). */
 static const struct sluice_event endless = { .data = "x", .size = SIZE_MAX };
 
 static void publish_endless(void *context, int error, uint64_t sequence)

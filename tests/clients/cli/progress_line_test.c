@@ -1,4 +1,4 @@
-/* The line that a long publish draws, as it is after so long. */
+/* The progress line of a long publish, after a given time. */
 #include "clients/cli/pub.h"
 
 #include <setjmp.h>
@@ -25,7 +25,7 @@ static void the_line_tells_how_far_it_is_how_fast_and_how_long_it_takes(void **s
         { 1000, 1000, 50, 4000, 70, "[#####] 100%  50 confirmed  12/s  0:00 left" },
         { 1000, 2000, 50, 4000, 70, "[#####] 100%  50 confirmed  12/s  0:00 left" }, /* it grew meanwhile */
         { 1024, 16, 50, 10000, 70, "[.....]   1%  50 confirmed  5/s  10:30 left" },
-        { 1000, 600, 50, 2000, 21, "[###..]  60%  50 con" }, /* no column more than there is but one */
+        { 1000, 600, 50, 2000, 21, "[###..]  60%  50 con" }, /* one column less than the terminal has */
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

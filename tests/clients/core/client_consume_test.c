@@ -259,7 +259,7 @@ static void a_delivery_without_proof_waits_for_it(void **state)
     h.echo = old;
     say_as(s, &h);
     assert_string_equal(trace(s), "");
-    assert_int_equal(s->heartbeats, before + 1); /* which asks for the proof */
+    assert_int_equal(s->heartbeats, before + 1); /* its echo will be the proof */
     deliver(s, "orders", 7, 1, "one");           /* sent again, and now with the proof */
     assert_string_equal(trace(s), "delivery orders d1 one");
 }

@@ -10,7 +10,7 @@ static struct script *attached(void **state)
     return s;
 }
 
-/* The session is gone and the client is asked for a new one; the trace is empty. */
+/* Ends the session and waits until the client asks for a new one; the trace is empty. */
 static void lose_session(struct script *s)
 {
     frame_add_bye(&s->out);

@@ -1,4 +1,4 @@
-/* What a new session makes of what was published: the pure client against a scripted broker. */
+/* What happens in a new session to entries published before: the pure client against a scripted broker. */
 #include "tests/clients/core/script.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@ static struct script *attached(void **state)
     return s;
 }
 
-/* The session is gone and the client is asked for a new one; the trace is empty. */
+/* Ends the session and waits until the client asks for a new one; the trace is empty. */
 static void lose_session(struct script *s)
 {
     frame_add_bye(&s->out);
@@ -41,7 +41,8 @@ static void what_is_undecided_goes_again_under_its_number(void **state)
     assert_null(strstr(text, "three"));
 }
 
-/* The broker waited for its disk when the session was lost: it tells of what the window did not let go again yet. */
+/* The broker waited for its disk when the session was lost, and now decides an entry that the window has not let be
+ * sent again yet. */
 static void what_is_decided_before_it_went_again_does_not_go(void **state)
 {
     struct script *s = attached(state);
@@ -53,7 +54,7 @@ static void what_is_decided_before_it_went_again_does_not_go(void **state)
     accept_attach(s);
     assert_non_null(strstr(trace(s), "attached; publish orders 1 one(")); /* and nothing else */
     confirm(s, "disk", 1, 1, 7);
-    publish_as(s, 'c', "mail", 9000, "four"); /* disk's records rest */
+    publish_as(s, 'c', "mail", 9000, "four"); /* frees the empty rings of disk */
     assert_string_equal(trace(s), "outcome b 0 accepted 7");
     frame_add_window(&s->out, 9, 1u << 20);
     say(s);
@@ -87,7 +88,7 @@ static void so_are_all_where_no_outcome_is_known_any_more(void **state)
     assert_string_equal(trace(s), "outcome a 0..1 unknown; attached");
 }
 
-/* The broker that comes after does not know of the refusal, and would take them. */
+/* A broker that restarted does not know of the refusal, and would accept them. */
 static void what_continues_a_refused_entry_does_not_go_again(void **state)
 {
     struct script *s = attached(state);
@@ -156,7 +157,7 @@ static void nor_is_it_told_what_was_seen(void **state)
     assert_null(strstr(trace(s), "seen"));
 }
 
-/* After a restart the broker lists what was on disk; of the rest nobody knows any more. */
+/* After a restart the broker lists the outcomes that were on disk; the others are unknown. */
 static void a_restarted_broker_speaks_for_what_is_on_disk_only(void **state)
 {
     struct script *s = attached(state);
@@ -166,7 +167,7 @@ static void a_restarted_broker_speaks_for_what_is_on_disk_only(void **state)
     say(s);
     trace(s);
     until_asked(s);
-    assert_non_null(strstr(trace(s), "attach new disk memory")); /* what it wants to know of */
+    assert_non_null(strstr(trace(s), "attach new disk memory")); /* the destinations whose outcomes it asks for */
     hello(s);
     trace(s);
     struct outcome run = { .first = 1, .count = 1, .sequence = 3, .flags = RUN_DURABLE };
@@ -188,7 +189,7 @@ static void the_same_incarnation_speaks_for_all_destinations(void **state)
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one");
     lose_session(s);
-    s->producer_known = true; /* it never got there: not even its destination is known */
+    s->producer_known = true; /* the entry never arrived: the broker does not list its destination */
     accept_attach(s);
     assert_non_null(strstr(trace(s), "attached; publish orders 1 one("));
 }

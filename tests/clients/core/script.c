@@ -1,4 +1,4 @@
-/* The clock and the scripted broker; what the client says is written down by script_trace.c. */
+/* The clock and the scripted broker. What the client does is recorded by script_trace.c. */
 #include "tests/clients/core/script.h"
 
 #include "base/xalloc.h"

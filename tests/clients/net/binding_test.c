@@ -50,7 +50,7 @@ static void a_made_up_tcp_inbox_gets_a_free_port_on_loopback(void **state)
     binding_close(b);
 }
 
-/* Beside a broker on the other loopback it must not be open to the network either. */
+/* With a broker on the IPv6 loopback the inbox must not be open to the network either. */
 static void so_does_one_beside_a_broker_on_ipv6_s_loopback(void **state)
 {
     struct error e = { "" };
@@ -103,10 +103,10 @@ static void an_ipc_inbox_is_the_groups_and_goes_at_close(void **state)
     assert_int_equal(st.st_mode & 0777, 0660);
     assert_null(open_inbox(state, "tcp://127.0.0.1:1", inbox, &e));
     assert_non_null(strstr(e.text, "in use"));
-    assert_int_equal(stat(path, &st), 0); /* the loser took nothing away */
+    assert_int_equal(stat(path, &st), 0); /* the failed bind did not remove it */
     binding_close(b);
     assert_int_not_equal(stat(path, &st), 0);
-    b = open_inbox(state, "tcp://127.0.0.1:1", inbox, &e); /* at once again */
+    b = open_inbox(state, "tcp://127.0.0.1:1", inbox, &e); /* can be bound again at once */
     assert_non_null(b);
     binding_close(b);
     assert_int_equal(rmdir(folder), 0);
@@ -141,7 +141,7 @@ static void much_is_received_in_several_turns(void **state)
         turns++;
     free(frame);
     zmq_close(lane);
-    binding_close(b); /* before anything fails: a context with open sockets does not end */
+    binding_close(b); /* before an assertion fails: a context with open sockets does not end */
     assert_in_range(turns, 4, 5);
 }
 
@@ -157,8 +157,7 @@ static void what_is_not_received_yet_waits_here(void **state)
     zmq_setsockopt(lane, ZMQ_LINGER, &none, sizeof none);
     zmq_setsockopt(lane, ZMQ_SNDTIMEO, &patience, sizeof patience);
     assert_int_equal(zmq_connect(lane, binding_inbox(b)), 0);
-    for (unsigned i = 0; i < 20000 && fine;
-         i++) /* what the system buffers, and the lane's own mark, are a fraction of it */
+    for (unsigned i = 0; i < 20000 && fine; i++) /* far more than the system's buffers and the lane's mark */
         fine = zmq_send(lane, frame, sizeof frame, 0) > 0;
     zmq_close(lane);
     binding_close(b);
@@ -180,7 +179,7 @@ static void frames_wait_for_a_broker_that_takes_its_time(void **state)
     binding_effects.ingress_open(
         b, ingress); /* of another session: the first one must be closed, or the context would never end */
     for (unsigned i = 0; i < 4096; i++) {
-        struct frame *f = frame_new(i % 2 ? 100 : 10000); /* the larger ones go out of the frame's own memory */
+        struct frame *f = frame_new(i % 2 ? 100 : 10000); /* the larger ones are sent from the frame's own memory */
         memset(f->data, 0, f->size);
         memcpy(f->data, &i, sizeof i);
         binding_effects.ingress_send(b, f);
@@ -198,7 +197,7 @@ static void frames_wait_for_a_broker_that_takes_its_time(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
-/* Of a producer with 65,536 destinations of long names: nine megabytes. */
+/* For a producer with 65,536 destinations of long names it has 9 MB. */
 static void the_answer_to_an_attach_may_be_large(void **state)
 {
     struct error e = { "" };
