@@ -31,7 +31,7 @@ static const struct cli_option option_table[] = {
       "let other processes attach to the broker:\ntcp://127.0.0.1:7400, ipc:///PATH" },
     { "insecure", 0, CLI_SWITCH, FIELD(insecure), NULL,
       "allow addresses beyond loopback without authentication:\nwhoever reaches them may do everything" },
-    { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps its queues across restarts" },
+    { "data", 0, CLI_TEXT, FIELD(data), "dir", "where the broker keeps what must survive a restart" },
 };
 static const struct cli_syntax syntax = {
     .usage = "dev [<options>]",

@@ -89,9 +89,9 @@ static const struct verb {
     VERB("cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes a delayed event.",
          "  sluice queue peek reminders --state delayed\n"
          "  sluice queue cancel reminders 17"),
-    VERB("purge", purge, purge_table, " <queue>", 1, "Removes every event that is not in flight.", NULL),
+    VERB("purge", purge, purge_table, " <queue>", 1, "Removes every ready or delayed event.", NULL),
     VERB("redrive", redrive, redrive_table, " <queue>", 1,
-         "Republishes dead events at the queue's tail, as far as it has room.",
+         "Turns dead events into new ones at the queue's tail, as far as it has room.",
          "  sluice queue peek orders --state dead\n"
          "  sluice queue redrive orders --dry-run\n"
          "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand\n"
