@@ -53,7 +53,7 @@ bool ipc_lock_take(struct ipc_lock *lock, const char *path, struct error *e)
 {
     struct stat st;
     if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-        return error_set(e, "%s exists and is no socket; choose another path", path);
+        return error_set(e, "%s exists and is not a socket; choose another path", path);
     char *name = lock_name(path);
     int fd = open_locked(name);
     if (fd < 0 && errno == EWOULDBLOCK)

@@ -73,7 +73,7 @@ static const char *expected(const char *problem)
         { "found character that cannot start any token", "a value cannot begin with this character; put it in quotes" },
         { "did not find expected ',' or '}'", "a ',' or a '}' is expected: a '{' is not closed" },
         { "did not find expected ',' or ']'", "a ',' or a ']' is expected: a '[' is not closed" },
-        { "found unknown escape character", "this is no escape in double quotes; put the value in single quotes" },
+        { "found unknown escape character", "this is not an escape in double quotes; put the value in single quotes" },
         { "could not find expected ':'", "a ':' and a space are expected behind the key" },
     };
     for (size_t i = 0; problem && i < sizeof table / sizeof *table; i++) {

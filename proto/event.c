@@ -166,7 +166,7 @@ static bool check_name(struct span name, struct error *why)
     bool fine = name.size > 0 && name.size <= ATTRIBUTE_NAME_MAX && !is_reserved(name);
     for (size_t i = 0; fine && i < name.size; i++)
         fine = (name.data[i] >= 'a' && name.data[i] <= 'z') || (name.data[i] >= '0' && name.data[i] <= '9');
-    return fine || error_set(why, "'%.*s' is no valid attribute name: lower-case letters and digits only",
+    return fine || error_set(why, "'%.*s' is not a valid attribute name: lower-case letters and digits only",
                              (int)(name.size < 80 ? name.size : 80), (const char *)name.data);
 }
 

@@ -7,7 +7,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-static const char malformed[] = "the bytes are no protobuf CloudEvent";
+static const char malformed[] = "the bytes are not a protobuf CloudEvent";
 static const char too_large[] = "the event is too large to take apart";
 
 struct decoding {

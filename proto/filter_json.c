@@ -43,7 +43,7 @@ static bool check_test(struct parsing *p, const char *where, struct span name, c
 {
     int shown = (int)(name.size < 80 ? name.size : 80);
     if (!filter_name_valid(name))
-        return error_set(p->why, "%s: '%.*s' is no attribute's name, which is 1 to %u lower-case letters and digits",
+        return error_set(p->why, "%s: '%.*s' is not an attribute name, which is 1 to %u lower-case letters and digits",
                          where, shown, (const char *)name.data, FILTER_NAME_MAX);
     if (!json_is_string(value) || json_string_length(value) == 0)
         return error_set(p->why, "%s.%.*s: the value to compare with must be a string that is not empty", where, shown,
@@ -137,7 +137,7 @@ bool filter_from_text(struct span text, const char *where, struct buf *out, stru
     json_error_t position;
     json_t *json = json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &position);
     bool fine =
-        json ? filter_from_json(json, where, out, why) : error_set(why, "%s: is no JSON: %s", where, position.text);
+        json ? filter_from_json(json, where, out, why) : error_set(why, "%s: is not JSON: %s", where, position.text);
     json_decref(json);
     return fine;
 }

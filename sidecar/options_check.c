@@ -39,9 +39,9 @@ static bool check_address(const char *address, struct error *e)
     if (strncmp(address, "unix:", 5) == 0)
         return true;
     if (!colon || colon == address || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return error_set(e, "'%s' is no address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
+        return error_set(e, "'%s' is not an address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
     return (strlen(colon + 1) <= 5 && atol(colon + 1) <= 65535) ||
-           error_set(e, "'%s' is no address to listen on: a port is at most 65535", address);
+           error_set(e, "'%s' is not an address to listen on: a port is at most 65535", address);
 }
 
 static bool read_token(const char *path, char **token, struct error *e)
@@ -76,9 +76,9 @@ static bool is_inbox(const char *endpoint)
 static bool check_endpoints(const struct sidecar_options *o, struct error *e)
 {
     if (!endpoint_check(o->broker, NULL))
-        return error_set(e, "'%s' is no address of a broker; it looks like tcp://HOST:PORT or ipc:///PATH", o->broker);
+        return error_set(e, "'%s' is not a broker's address; write tcp://HOST:PORT or ipc:///PATH", o->broker);
     return !o->inbox || is_inbox(o->inbox) ||
-           error_set(e, "'%s' is no address of an inbox; it looks like tcp://HOST:PORT or ipc:///PATH", o->inbox);
+           error_set(e, "'%s' is not an inbox address; write tcp://HOST:PORT or ipc:///PATH", o->inbox);
 }
 
 static bool check_addresses(const struct sidecar_options *o, const char *token, struct error *e)

@@ -155,7 +155,7 @@ bool event_http_wrap(const struct api_request *r, const char *app, const uint8_t
     if (!start_event(r, a, out, why))
         return false;
     if (key.data && key.size == 0) /* probably an unset variable; each retry would become a new event */
-        return error_set(why, "Idempotency-Key is empty; leave it out to have an id made up");
+        return error_set(why, "Idempotency-Key is empty; leave it out to have an id generated");
     if (key.size > ID_MAX_SIZE)
         return error_set(why, "Idempotency-Key is longer than %u bytes", ID_MAX_SIZE);
     *id_generated = key.size == 0;

@@ -147,7 +147,7 @@ static bool parse_purge(struct parsing *p, struct request *r, struct error *why)
         return false;
     r->u.purge.dead = known[0].present;
     return !known[0].present || span_equal(known[0].value, span_str("dead")) ||
-           error_set(why, "query parameter 'state' must be dead; without it what is ready and delayed is purged");
+           error_set(why, "query parameter 'state' must be dead; without it, ready and delayed events are purged");
 }
 
 static bool parse_delete(struct parsing *p, struct request *r, struct error *why)

@@ -213,7 +213,7 @@ enum api_answer parse_dapr(struct parsing *p, const struct span names[ROUTE_NAME
             p, 404, "ERR_TOPIC_NAME_EMPTY",
             "a topic's name is 1 to 128 letters, digits, '.', '_' and '-', and begins with a letter or digit");
     if (!read_metadata(p, &m))
-        return refuse(p, 400, "ERR_PUBSUB_REQUEST_METADATA", "the query holds a broken escape");
+        return refuse(p, 400, "ERR_PUBSUB_REQUEST_METADATA", "the query has an invalid percent-escape");
     if (m.ttl.size && !set_ttl(p, m.ttl))
         return refuse(p, 400, "ERR_PUBSUB_REQUEST_METADATA",
                       "ttlInSeconds must be a whole number of seconds, from 1 to 4294967295");

@@ -84,6 +84,6 @@ static bool explain(struct parsing *p, struct error *why)
 
 bool publish_json_batch(struct parsing *p, struct error *why)
 {
-    error_set(why, "the body is no batch of CloudEvents");
+    error_set(why, "the body is not a batch of CloudEvents");
     return (utf8_valid(p->request->body) && read_batch(p, why)) || explain(p, why);
 }

@@ -46,7 +46,7 @@ static int listen_unix(const char *address, char *bound, struct error *e)
     struct stat there;
     if (stat(path, &there) == 0 &&
         !S_ISSOCK(there.st_mode)) { /* connecting to a file fails like connecting to a dead socket */
-        error_set(e, "%s exists and is no socket; choose another path", path);
+        error_set(e, "%s exists and is not a socket; choose another path", path);
         return -1;
     }
     if (is_stale(&at))
@@ -92,7 +92,7 @@ int listen_open(const char *address, char bound[LISTEN_ADDRESS_MAX], struct erro
     if (strncmp(address, "unix:", 5) == 0)
         return listen_unix(address, bound, e);
     if (!split(address, host, &port)) {
-        error_set(e, "'%s' is no address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
+        error_set(e, "'%s' is not an address to listen on: write HOST:PORT, [V6]:PORT or unix:/PATH", address);
         return -1;
     }
     int code = getaddrinfo(host, port, &hints, &found);

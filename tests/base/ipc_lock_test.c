@@ -135,7 +135,7 @@ static void what_is_no_socket_is_left_alone(void **state)
     fputs("precious", f);
     fclose(f);
     assert_false(ipc_lock_take(&lock, path, &e));
-    assert_non_null(strstr(e.text, "exists and is no socket; choose another path"));
+    assert_non_null(strstr(e.text, "exists and is not a socket; choose another path"));
     ipc_lock_release(&lock);
     assert_true(exists(path));
     assert_false(exists(lock_file));

@@ -132,8 +132,8 @@ def test_listening_beyond_loopback_needs_insecure():
     ("topics:\n  orders:\n    bindngs:\n      audit: {}\n", "unknown key 'bindngs' of topic 'orders'; did you mean 'bindings'?"),
     ("topics:\n  orders: {unrouted: {queu: q}}\n", "unknown key 'queu' of topic 'orders'"),
     ("topics:\n  orders: {bindings: audit}\n", "a topic's bindings are"), ("topics: orders\n", "a topic's bindings are expected"),
-    ("queues: {q: {}}\ntopics: {t: {bindings: {q: {filter: }}}}\n", "filter: is no JSON"),
-    ("queues:\n  or ders: {}\n", "'or ders' is no valid queue name"), ("queues:\n  orders: 5\n", "settings are expected"),
+    ("queues: {q: {}}\ntopics: {t: {bindings: {q: {filter: }}}}\n", "filter: is not JSON"),
+    ("queues:\n  or ders: {}\n", "'or ders' is not a valid queue name"), ("queues:\n  orders: 5\n", "settings are expected"),
     ("queues:\n\torders: {}\n", "use spaces"),
 ])
 def test_a_wrong_configuration_is_refused_with_its_line_number(tmp_path, text, says):

@@ -185,7 +185,7 @@ def test_a_file_at_a_socket_path_is_not_removed(tmp_path):
     file = tmp_path / "notes"
     file.write_text("precious")
     refused = run("sluice-sidecar", "--http", f"unix:{file}", "--ops", "127.0.0.1:0")
-    assert refused.returncode == 1 and refused.stderr == f"sluice-sidecar: {file} exists and is no socket; choose another path\n"
+    assert refused.returncode == 1 and refused.stderr == f"sluice-sidecar: {file} exists and is not a socket; choose another path\n"
     assert file.read_text() == "precious"
 
 

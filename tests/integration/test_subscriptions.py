@@ -128,7 +128,7 @@ def test_subscriptions_can_come_from_the_configuration_file(cluster, broker, app
     ("subscriptions: {s: {queue: q, url: 'http://127.0.0.1/'}}", "app.name"),
     ("app: {name: a}\nsubscriptions: {s: 5}", "2: a subscription's keys are expected"),
     ("app: {name: a}\nsubscriptions: {s: {concurrency: many}}", "2: 'concurrency' must be a whole number"),
-    ("app: {name: a}\nsubscriptions: {'a b': {queue: q}}", "2: 'a b' is no valid name"),
+    ("app: {name: a}\nsubscriptions: {'a b': {queue: q}}", "2: 'a b' is not a valid subscription name"),
     ("app: {name: a}\nsubscriptions: {s: {}}", "2: a subscription's keys are expected"),
 ])
 def test_mistakes_in_the_configuration_file_are_named(tmp_path, text, says):

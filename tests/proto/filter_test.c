@@ -191,12 +191,12 @@ static void a_sentence_says_what_is_wrong_and_where(void **state)
     refuses("{\"exact\":\"type\"}", "filter.exact: must be an object");
     refuses("{\"exact\":{\"type\":7}}", "filter.exact.type: the value to compare with must be a string");
     refuses("{\"exact\":{\"type\":\"\"}}", "filter.exact.type: the value to compare with must be a string that is not");
-    refuses("{\"exact\":{\"Type\":\"a\"}}", "filter.exact: 'Type' is no attribute's name");
-    refuses("{\"exact\":{\"\":\"a\"}}", "'' is no attribute's name");
-    refuses("{\"exact\":{\"data\":\"a\"}}", "'data' is no attribute's name");
-    refuses("{\"exact\":{\"type\":\"a\\u0000\"}}", "is no JSON");
+    refuses("{\"exact\":{\"Type\":\"a\"}}", "filter.exact: 'Type' is not an attribute name");
+    refuses("{\"exact\":{\"\":\"a\"}}", "'' is not an attribute name");
+    refuses("{\"exact\":{\"data\":\"a\"}}", "'data' is not an attribute name");
+    refuses("{\"exact\":{\"type\":\"a\\u0000\"}}", "is not JSON");
     refuses("{\"exact\":{\"type\":\"a\",\"type\":\"b\"}}", "duplicate");
-    refuses("{", "filter: is no JSON");
+    refuses("{", "filter: is not JSON");
 }
 
 /* A filter in JSON with that many levels or tests. A level is `begin` and what closes it. */

@@ -80,7 +80,7 @@ static void a_file_is_not_taken_for_a_socket(void **state)
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fclose(f);
-    assert_refused(address, "exists and is no socket");
+    assert_refused(address, "exists and is not a socket");
     assert_int_equal(access(path, F_OK), 0);
 }
 
@@ -148,7 +148,7 @@ static void what_is_no_address_is_refused(void **state)
     static const char *const bad[] = { "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:80x", "" };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_refused(bad[i], "is no address to listen on");
+        assert_refused(bad[i], "is not an address to listen on");
 }
 
 int main(void)

@@ -142,7 +142,7 @@ static void configured_queues_change_in_the_configuration_only(void **state)
     assert_int_equal(describe(d, "orders").settings.capacity, 6);
     assert_true(describe(d, "orders").paused);
     assert_false(core_configure_queue(d->core, "not a name", &settings, &e, d->now));
-    assert_non_null(strstr(e.text, "'not a name' is no valid queue name"));
+    assert_non_null(strstr(e.text, "'not a name' is not a valid queue name"));
 }
 
 static void a_declared_queue_can_become_managed(void **state)
