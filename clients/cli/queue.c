@@ -50,7 +50,7 @@ static const struct cli_option redrive_table[] = {
     AS_JSON,
 };
 static const struct cli_option delete_table[] = {
-    { "force", 'f', CLI_SWITCH, FIELD(force), NULL, "even if the queue holds events" },
+    { "force", 'f', CLI_SWITCH, FIELD(force), NULL, "even if it holds events, is bound, or takes dead letters" },
     AS_JSON,
 };
 
