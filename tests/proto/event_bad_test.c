@@ -144,7 +144,7 @@ static void a_value_is_whole_or_none(void **state)
         buf_clear(&encoded);
         add_fields(&encoded, required, 4);
         add_fields(&encoded, &attributes[i], 1);
-        assert_refused("no protobuf CloudEvent");
+        assert_refused("not a protobuf CloudEvent");
     }
 }
 
@@ -254,10 +254,10 @@ static void attributes_without_a_value_are_malformed(void **state)
     size_t entry = wire_begin(&encoded, 5);
     wire_add_bytes(&encoded, 1, S("ext"));
     wire_end(&encoded, entry);
-    assert_refused("no protobuf CloudEvent");
+    assert_refused("not a protobuf CloudEvent");
     add_required("1.0");
     add_attribute("ext", 99, S("a type of a newer version"));
-    assert_refused("no protobuf CloudEvent");
+    assert_refused("not a protobuf CloudEvent");
     add_required("1.0");
     add_attribute("a", 3, S("x"));
     add_attribute("a", 3, S("y"));

@@ -64,13 +64,13 @@ static void names_are_lower_case_letters_and_digits(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct attribute a = { S(bad[i]), ATTRIBUTE_STRING, S("x") };
         struct event e = minimal(&a, 1);
-        assert_invalid(&e, "no valid attribute name");
+        assert_invalid(&e, "not a valid attribute name");
     }
     struct attribute a = { span_of(longest, 64), ATTRIBUTE_STRING, S("x") };
     struct event e = minimal(&a, 1);
     assert_true(event_check(&e, &why));
     a.name.size = 65;
-    assert_invalid(&e, "no valid attribute name");
+    assert_invalid(&e, "not a valid attribute name");
     a.name = S("7up");
     assert_true(event_check(&e, &why));
 }
