@@ -48,7 +48,7 @@ def test_a_reload_names_changes_that_need_a_restart(cluster, tmp_path):
     file.write_text("max_queues: 7\nmemory_budget: 64MiB\nqueues: {a: {}}\n")
     # The flag overrides the file's memory_budget, so a change of that is not reported.
     broker = cluster.broker("--config", str(file), "--memory-budget", "32MiB")
-    says = "only after a restart"
+    says = "takes effect only after a restart"
     said = reload(broker, file, "max_queues: 8\nmemory_budget: 16MiB\nauto_declare: true\nlog: {level: info}\n"
                                 "queues: {a: {}}\n", says)
     assert said[-1] == "-: changed, but takes effect only after a restart: auto_declare, max_queues"
