@@ -73,7 +73,7 @@ def test_a_dead_letter_queue_is_checked_at_declare_and_at_delete(sidecar):
     sidecar.declare("c", dead_letter="b")
     refused(409, "a", "a -> c -> b -> a", dead_letter="c")
     answer = sidecar.ops("DELETE", "/v1/queues/a")
-    assert answer.status == 409 and "the dead letters of queue 'b' go to it" in answer.json["detail"]
+    assert answer.status == 409 and "the dead letters of queue 'b' go to this queue" in answer.json["detail"]
     assert sidecar.ops("DELETE", "/v1/queues/a?force=true").status == 204
     refused(409, "a", "a -> c -> b -> a", dead_letter="c")
 

@@ -146,8 +146,8 @@ static void delete_queue(struct core *c, struct queue *q, const struct request *
         refuse(reply, REASON_not_empty, "");
     else if (source && !r->u.delete_.force) {
         error_set(why,
-                  "the dead letters of queue '%s' go to it; give that queue another dead_letter first, or delete with "
-                  "force=true, which holds its dead letters back",
+                  "the dead letters of queue '%s' go to this queue; give that queue another dead_letter first, or "
+                  "delete with force=true, which holds its dead letters back",
                   source->name);
         refuse(reply, REASON_conflict, why->text);
     } else

@@ -134,7 +134,7 @@ static void a_target_is_deleted_by_force_only(void **state)
     struct request r = { .call = CALL_DELETE, .queue = "parking" };
     const struct reply *reply = ask(d, &r);
     assert_int_equal(reply->reason, REASON_conflict);
-    assert_says(reply->detail, "the dead letters of queue 'orders' go to it");
+    assert_says(reply->detail, "the dead letters of queue 'orders' go to this queue");
     r = (struct request){ .call = CALL_DELETE, .queue = "parking", .u.delete_.force = true };
     assert_int_equal(ask(d, &r)->reason, REASON_ok);
 }
