@@ -188,10 +188,8 @@ bool broker_run(struct broker *b, int stop_fd)
         stop = net_wait(b->net, more ? 0 : mono_wait_ms(due(b), clock_now().mono), stop_fd, data_fd(&b->data));
     }
     if (core_disk_failed(b->core))
-        log_write(
-            LOG_ERROR, "store",
-            "the disk failed, so nothing more is confirmed and the broker ends: %s; what was confirmed is on disk",
-            log_failure(b->data.log));
+        log_write(LOG_ERROR, "store", "the disk failed, so nothing more is confirmed and the broker ends: %s",
+                  log_failure(b->data.log));
     return !core_disk_failed(b->core);
 }
 

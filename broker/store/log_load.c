@@ -319,8 +319,7 @@ void load_done(struct log *l, struct file_op *op)
             d->state = LOAD_WAITS; /* everything in these runs was settled in the meantime: look on */
     }
     if (!fine)
-        log_fail(l, "damaged record in", op->name, op->offset,
-                 "stop the broker and run sluice-broker --check on the data directory");
+        log_fail(l, "damaged record in", op->name, op->offset, "run sluice-broker --check on the data directory");
     else
         load_advance(l);
 }
