@@ -89,7 +89,7 @@ static const struct verb {
     VERB("cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes a delayed event.",
          "  sluice queue peek reminders --state delayed\n"
          "  sluice queue cancel reminders 17"),
-    VERB("purge", purge, purge_table, " <queue>", 1, "Removes every ready or delayed event.", NULL),
+    VERB("purge", purge, purge_table, " <queue>", 1, "Removes all ready and delayed events.", NULL),
     VERB("redrive", redrive, redrive_table, " <queue>", 1,
          "Turns dead events into new ones at the queue's tail, as far as it has room.",
          "  sluice queue peek orders --state dead\n"
