@@ -92,9 +92,8 @@ static bool waits(struct pub *p, long status, const json_t *refused)
 static const char *advice(const struct pub *p, long status)
 {
     if (status == 504 && !p->options.id && !p->options.ndjson)
-        return "; its id was made by this command, and another run would make another: look first whether the queue "
-               "has "
-               "it (sluice queue peek)";
+        return "; its id was made by this command, and another run would make another: look first whether the "
+               "queue has it (sluice queue peek)";
     if (status != 429 || cli_stopped())
         return "";
     return p->options.wait ? "; a longer --wait waits for room" : "; --wait DURATION keeps trying for that long";
