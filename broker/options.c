@@ -51,8 +51,8 @@ static const struct setting rows[] = {
     { .key = "disk_budget",
       .type = SETTING_SIZE,
       .offset = AT(disk_budget),
-      .help =
-          "maximum size of the log, at least five segments; default: at start 80 % of the free space plus its own size",
+      .help = "maximum size of the log, at least five segments; default: 80 % of free space and its own size together, "
+              "at start",
       .meta = "SIZE" },
     { .key = "segment_size",
       .type = SETTING_SIZE,
