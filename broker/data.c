@@ -7,6 +7,7 @@
 #include "broker/incarnation.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -74,6 +75,15 @@ static bool find_budget(const struct data *d, const struct broker_options *o, ui
     return why == 0 || error_set(e, "cannot list the data directory: %s", strerror(why));
 }
 
+/* A mistyped directory shows here: it has no events. */
+static void say_opened(const char *directory, const struct log_info *info)
+{
+    log_write(LOG_INFO, "store",
+              "the data directory %s has %" PRIu64 " bytes of events; its files take %" PRIu64 " of at most %" PRIu64
+              " bytes (disk_budget)",
+              directory, info->live_bytes, info->disk_bytes, info->disk_budget);
+}
+
 bool data_recover(struct data *d, const struct broker_options *o, struct core *core, struct error *e)
 {
     if (!d->files)
@@ -92,6 +102,7 @@ bool data_recover(struct data *d, const struct broker_options *o, struct core *c
     if (!d->log)
         return false;
     log_info(d->log, &info);
+    say_opened(o->data, &info);
     if (info.torn)
         log_write(LOG_WARN, "store",
                   "an unclean stop left a torn tail in the log: what was not confirmed there is cut off");

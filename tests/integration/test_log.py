@@ -1,5 +1,7 @@
 """The log on a real disk, after a broker was killed: an intact log starts; a damaged one stops the start, is located by
 --check, and is salvaged by --repair."""
+import re
+
 from conftest import run
 
 
@@ -64,6 +66,13 @@ def test_a_killed_brokers_log_is_whole_and_starts(cluster):
     assert state_of(data) == before
     s = cluster.sidecar(cluster.broker())
     assert take_all(s, 30) == [f"event number {i}." for i in range(30)]
+
+
+def test_a_start_logs_how_much_it_found(cluster):
+    """Nothing, in a directory whose name was mistyped."""
+    publish_and_kill(cluster, 3)
+    assert "data has 0 bytes of events" in cluster.processes[0].log.read_text()
+    assert re.search(r"data has [1-9]\d* bytes of events", cluster.broker().log.read_text())
 
 
 def test_a_running_brokers_directory_is_neither_checked_nor_repaired(cluster, tmp_path):
