@@ -38,10 +38,11 @@ static const struct cli_option option_table[] = {
 };
 static const struct cli_syntax syntax = {
     .usage = "pub [<options>] <queue> [<data>...]",
-    .text =
-        "Publishes each <data> as one event; without <data>, each non-empty line of standard input as it arrives.\n"
-        "Prints how many were confirmed. Stops at the first event that is refused, or that may have been accepted, so\n"
-        "that the order is kept. Events made here have the attribute time: when they were read.",
+    .text = "Publishes each <data> as one event; without <data>, each non-empty line of standard input as it arrives.\n"
+            "Prints how many were confirmed. Stops at the first event that is refused, so that the order is kept. An "
+            "event\n"
+            "whose outcome is unknown is sent again with its id, so a queue with a dedup_window stores it once.\n"
+            "Events made here have the attribute time: when they were read.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .http = true,

@@ -33,6 +33,7 @@ struct pub {
     struct {
         size_t end;        /* in batch */
         uint64_t position; /* line, or argument */
+        bool unknown;      /* an answer, or its absence, left open whether it was accepted */
     } events[PUB_BATCH_EVENTS];
     size_t count;
     const char *unit; /* of positions: "line", "argument" */

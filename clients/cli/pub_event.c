@@ -170,6 +170,7 @@ bool pub_event_add(struct pub *p, struct span data)
     else
         wrap(p, json ? value.raw : data, json);
     p->events[p->count].end = p->batch.size;
+    p->events[p->count].unknown = false;
     p->events[p->count++].position = p->position;
     return true;
 }

@@ -1,4 +1,6 @@
-/* Publishes the batch of `sluice pub` in order, retrying until all of it is confirmed or an event is refused. */
+/* Publishes the batch of `sluice pub` in order, retrying until all of it is confirmed or an event is refused. What may
+ * have been accepted without an answer is retried too: it has the same ids, so the queue's dedup window drops what is
+ * there already. */
 #include "base/clock.h"
 #include "base/units.h"
 #include "clients/cli/pub.h"
@@ -49,7 +51,7 @@ static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
     return r;
 }
 
-/* Evaluates the answer for the first n events: counts the confirmed and unknown ones, and removes the confirmed ones
+/* Evaluates the answer for the first n events: marks the unknown ones, and counts the confirmed ones and removes them
  * from the batch. Returns the status of the first event not confirmed (0: no answer), or ALL_DONE. *refused: its
  * problem. */
 static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const json_t **refused)
@@ -62,9 +64,10 @@ static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const j
             done++;
         *refused = json_array_get(events, done);
         for (i = done; i < n; i++)
-            p->unknown += json_number_of(json_array_get(events, i), "status") == 504;
+            p->events[i].unknown |= json_number_of(json_array_get(events, i), "status") == 504;
     } else if (r->status == 504 || (r->status == 0 && r->sent)) {
-        p->unknown += n;
+        for (i = 0; i < n; i++)
+            p->events[i].unknown = true;
     }
     long status = r->status == 207 ? (long)json_number_of(json_array_get(events, done), "status") : r->status;
     p->confirmed += done;
@@ -87,13 +90,14 @@ static bool waits(struct pub *p, long status, const json_t *refused)
     return !p->rejected;
 }
 
-/* Advice for a full queue, which may have room later, and for events whose ids were made here: another run would make
- * others, so it could not send them again as the same events. */
+/* Advice for a full queue, which may have room later, and for events that may have been accepted under ids made here:
+ * another run would make others, so it could not send them again as the same events. */
 static const char *advice(const struct pub *p, long status)
 {
-    if (status == 504 && !p->options.id && !p->options.ndjson)
-        return "; its id was made by this command, and another run would make another: look first whether the "
-               "queue has it (sluice queue peek)";
+    if (status && p->events[0].unknown && !p->options.id && !p->options.ndjson)
+        return "; it may have been accepted, under an id made by this command, and another run would make another: "
+               "look "
+               "first whether the queue has it (sluice queue peek)";
     if (status != 429 || cli_stopped())
         return "";
     return p->options.wait ? "; a longer --wait waits for room" : "; --wait DURATION keeps trying for that long";
@@ -137,7 +141,7 @@ static bool try_once(struct pub *p, size_t *n, mono_t since, int64_t limit_ms)
     if ((status == 400 || status == 413) && *n > 1) {
         *n = 1; /* one of them is wrong: publish one by one up to it */
         again = true;
-    } else if ((status == 429 || status == 503 || status == 507) && left > 0 && !cli_stopped() &&
+    } else if ((status == 429 || status == 503 || status == 504 || status == 507) && left > 0 && !cli_stopped() &&
                waits(p, status, refused)) {
         say_waiting(p, status, refused);
         again = cli_pause(left < RETRY_MS ? left : RETRY_MS);
@@ -166,6 +170,8 @@ void pub_flush(struct pub *p)
         }
         progress_show(&p->progress, p->confirmed, p->bytes_read);
     }
-    if (p->failed)
-        p->refused = p->count > p->unknown ? p->count - p->unknown : 0;
+    p->unknown = 0;
+    for (size_t i = 0; i < p->count; i++)
+        p->unknown += p->events[i].unknown;
+    p->refused = p->count - p->unknown; /* none of either is left unless it failed */
 }

@@ -11,7 +11,7 @@ import struct
 import termios
 
 from conftest import SANITIZED, describe, run
-from pushing import until
+from pushing import ledger, until
 
 
 def test_pub_keeps_the_order_of_many_lines_and_stays_small(dev, start):
@@ -51,6 +51,23 @@ def test_pub_reports_a_full_queue_and_waits_and_ctrl_c_exits_130(dev, start):
     pub.wait_for("waiting for room")
     assert pub.interrupt() == 130
     pub.wait_for("0 confirmed, 1 refused\n")
+
+
+def test_pub_sends_again_what_a_hung_broker_may_have_accepted_and_it_is_stored_once(cluster, start):
+    broker = cluster.broker()
+    s = cluster.sidecar(broker)
+    s.declare("q")
+    broker.popen.send_signal(signal.SIGSTOP)
+    pub = start("pub", "q", "a", "b", environment={"SLUICE_URL": "http://" + s.ready["http"]})
+    pub.wait_for("the broker is away; 'q' waits for it (--wait limits this)")
+    broker.popen.send_signal(signal.SIGCONT)
+    pub.wait_for("2 confirmed\n")
+    assert ledger(s, "q")["accepted"] == 2
+    broker.popen.send_signal(signal.SIGSTOP)
+    pub = start("pub", "q", "c", "--wait", "2s", environment={"SLUICE_URL": "http://" + s.ready["http"]})
+    pub.wait_for("it may have been accepted, under an id made by this command")
+    pub.wait_for("0 confirmed, 1 unknown: they may have been accepted")
+    broker.popen.send_signal(signal.SIGCONT)
 
 
 def test_a_full_memory_budget_is_not_called_a_full_queue(cluster):
