@@ -17,6 +17,7 @@ bool size_parse(struct span text, uint64_t *bytes);
 
 /* A name of a queue, topic or subscription: [A-Za-z0-9][A-Za-z0-9._-]{0,127}. */
 #define NAME_MAX_SIZE 128
+#define NAME_RULE     "1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit" /* for messages */
 bool name_valid(struct span name);
 
 #endif

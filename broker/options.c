@@ -166,7 +166,7 @@ static bool read_queue(void *context, const char *const *keys, size_t count, con
     struct broker_options *o = context;
     (void)line;
     if (count && !name_valid(span_str(keys[0])))
-        return error_set(e, "'%s' is not a valid queue name: letters, digits, '.', '_', '-', at most 128", keys[0]);
+        return error_set(e, "'%s' is not a valid queue name: use " NAME_RULE, keys[0]);
     if (count == 2)
         return queue_settings_parse(&queue_named(o, span_str(keys[0]))->settings, span_str(keys[1]), span_str(value),
                                     e);

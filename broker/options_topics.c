@@ -57,8 +57,7 @@ static struct declared_binding *binding_to(struct declared_topic *t, struct span
 static bool check_name(struct span name, const char *what, struct error *e)
 {
     return name_valid(name) ||
-           error_set(e, "'%.*s' is not a valid %s name: letters, digits, '.', '_', '-', at most 128", (int)name.size,
-                     (const char *)name.data, what);
+           error_set(e, "'%.*s' is not a valid %s name: use " NAME_RULE, (int)name.size, (const char *)name.data, what);
 }
 
 /* `keys`: the keys below "bindings". */

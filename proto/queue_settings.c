@@ -238,9 +238,8 @@ static bool is_name(struct span text)
 
 static bool refuse_name(const struct queue_setting_info *info, struct span text, struct error *e)
 {
-    return error_set(e,
-                     "'%s' must be a queue's name (letters, digits, '.', '_', '-', at most 128), or empty, not '%.*s'",
-                     info->name, (int)(text.size < 140 ? text.size : 140), (const char *)text.data);
+    return error_set(e, "'%s' must be a queue's name (" NAME_RULE "), or empty, not '%.*s'", info->name,
+                     (int)(text.size < 140 ? text.size : 140), (const char *)text.data);
 }
 
 bool queue_settings_parse(struct queue_settings *s, struct span name, struct span value, struct error *e)

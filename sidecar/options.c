@@ -245,8 +245,7 @@ static bool read_subscription(void *context, const char *const *keys, size_t cou
     struct sidecar_options *o = context;
     (void)line;
     if (count && !name_valid(span_str(keys[0])))
-        return error_set(e, "'%s' is not a valid subscription name: letters, digits, '.', '_', '-', at most 128",
-                         keys[0]);
+        return error_set(e, "'%s' is not a valid subscription name: use " NAME_RULE, keys[0]);
     if (count == 2)
         return subscription_parse(&subscription_named(o, span_str(keys[0]))->settings, span_str(keys[1]),
                                   span_str(value), e);

@@ -147,6 +147,6 @@ bool sidecar_options_check(struct sidecar_options *o, char **token, struct error
     if (!check_endpoints(o, e) || !check_addresses(o, *token, e) || !check_lists(o, e))
         return false;
     if (o->app_name && !name_valid(span_str(o->app_name)))
-        return error_set(e, "'app.name' must be 1 to 128 letters, digits, '.', '_' or '-', not '%s'", o->app_name);
+        return error_set(e, "'app.name' must be " NAME_RULE ", not '%s'", o->app_name);
     return check_subscriptions(o, e);
 }

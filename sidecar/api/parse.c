@@ -37,9 +37,7 @@ static bool take_name(struct parsing *p, struct span raw, const char **out)
 {
     struct span name;
     if (!percent_decode(raw, false, p->arena, &name) || !name_valid(name)) {
-        api_problem(REASON_invalid,
-                    "a name is 1 to 128 letters, digits, '.', '_' and '-', and begins with a letter or digit", 0,
-                    p->arena, p->out);
+        api_problem(REASON_invalid, "a name is " NAME_RULE, 0, p->arena, p->out);
         return false;
     }
     *out = arena_strndup(p->arena, (const char *)name.data, name.size);

@@ -7,10 +7,7 @@ bool core_configure_queue(struct core *c, const char *name, const struct queue_s
     c->now = now;
     struct queue *q;
     if (!name_valid(span_str(name)))
-        return error_set(e,
-                         "'%s' is not a valid queue name: at most 128 letters, digits, '.', '_' and '-', the first a "
-                         "letter or digit",
-                         name);
+        return error_set(e, "'%s' is not a valid queue name: use " NAME_RULE, name);
     bool fine = operate_declare(c, span_str(name), settings, false, true, &q, NULL, e) == REASON_ok;
     q = queue_find(c, span_str(name));
     if (q) /* managed by the file even if its settings were refused */

@@ -228,8 +228,7 @@ static bool call(struct core *c, struct call_context *ctx)
     }
     struct queue *q = queue_find(c, span_str(r->queue));
     if (!name_valid(span_str(r->queue)))
-        refuse(reply, REASON_invalid,
-               "a queue's name is at most 128 letters, digits, '.', '_' and '-', the first a letter or digit");
+        refuse(reply, REASON_invalid, "a queue's name is " NAME_RULE);
     else if (r->call == CALL_DECLARE)
         declare(c, ctx);
     else if (!q)

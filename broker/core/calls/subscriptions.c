@@ -221,8 +221,7 @@ void subscription_request(struct core *c, const struct request *r, struct reply 
 {
     bool list = r->call == CALL_SUBSCRIPTIONS;
     if (!name_valid(span_str(r->u.subscription.app)) || (!list && !name_valid(span_str(r->u.subscription.name)))) {
-        refuse(reply, REASON_invalid,
-               "a name is at most 128 letters, digits, '.', '_' and '-', the first a letter or digit");
+        refuse(reply, REASON_invalid, "a name is " NAME_RULE);
         return;
     }
     if (list || change(c, r, reply, why))

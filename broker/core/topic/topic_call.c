@@ -185,8 +185,7 @@ void topic_call(struct core *c, const struct request *r, struct reply *reply, st
     }
     struct topic *t = topic_find(c, span_str(r->topic));
     if (!name_valid(span_str(r->topic))) {
-        refuse(reply, REASON_invalid,
-               "a topic's name is at most 128 letters, digits, '.', '_' and '-', and begins with a letter or digit");
+        refuse(reply, REASON_invalid, "a topic's name is " NAME_RULE);
     } else if (r->call == CALL_PUT_TOPIC) {
         put(c, r, reply, arena, why);
     } else if (!t) {

@@ -76,7 +76,7 @@ static void invalid_names_are_refused_by_every_call(void **state)
         assert_string_equal(operate(d, calls[i], ""), "invalid");
         assert_string_equal(operate(d, calls[i], "a b"), "invalid");
         assert_string_equal(operate(d, calls[i], longest), "invalid");
-        assert_detail_has(d, "at most 128");
+        assert_detail_has(d, "1 to 128 letters");
         if (calls[i] != CALL_DECLARE)
             assert_string_equal(operate(d, calls[i], "nowhere"), "unknown_queue");
     }
