@@ -264,8 +264,7 @@ int sluice_invalid_name(const char *name)
 {
     if (!name)
         return sluice_invalid("the name of a queue or topic is NULL");
-    return sluice_invalid(
-        "'%.64s' is not a name: 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit", name);
+    return sluice_invalid("'%.64s' is not a name: it is " NAME_RULE, name);
 }
 
 const char *sluice_strerror(int error)
