@@ -12,64 +12,7 @@
  *   settled     settle_body or settle_receipt -> queue_settle, or queue_ack_run for neighbours; or a retry_* function,
  *               which returns the event to the queue, delays it or makes it dead
  *
- * The folders and their files:
- *
- *   core.c        public calls, timers, flush
- *   effects.c     what a turn asks the owner to do
- *
- *   session/      connections to clients
- *     attach.c          attach, Hello, resume; the end of a session
- *     session.c         frames in, bodies out, the link's timers
- *     guard.c           weighs rejected input by sender: denies peers, rebinds the ingress
- *
- *   publish/      entries as they arrive (docs/protocol.md, B)
- *     publish.c         the entries of a Publish, in order
- *     admission.c       lets entries into a queue (admission.h)
- *     waiters.c         entries that wait for room (waiters.h)
- *     duplicates.c      finds events that a queue accepted before; dedup.c is the index behind it
- *     producer.c        producers, their numbering, and the outcomes that they have not seen (producer.h)
- *
- *   queue/        what a queue holds (queue.h)
- *     queue.c           its counts, ledger and the states of its events; queue_run.c the same for runs of neighbours,
- *                       queue_view.c figures and checks, queue_name.c lookup by name
- *     items.c           the ring of items in memory (items.h); heap.c a heap of sequences
- *     backlog.c         events that are on disk only
- *     schedule.c        delays and expiry (schedule.h); schedule_disk.c the same for events on disk; due.c a heap of
- *                       times
- *     drop.c            makes room by dropping the oldest event
- *
- *   partition/    queues with several partitions or with an order by key (partition.h)
- *     partition.c       which partition an event belongs to, and which event comes next there; partition_view.c figures
- *     share.c           which consumer has which partitions
- *     keys.c            at most one unsettled delivery of a key
- *     spill.c           drops stalled events from memory to make room for others (spill.h); spill_read.c reads them
- *                       back, spill_set.c is the set of their sequences
- *
- *   topic/        topics and their bindings (topic.h)
- *     topic.c           topics, bindings and waiters; topic_call.c the control calls
- *     fanout.c          lets entries into all queues of a topic or none; fanout_room.c checks their room
- *     targets.c         which queues got the events of a run
- *
- *   deliver/      deliveries and how they end (docs/protocol.md, C)
- *     deliver.c         consumers, turns, credit
- *     settle.c          acks and the other ends of a delivery, by number and by receipt; acked.c remembers acks
- *     lease.c           leases; receipt.c the text of a receipt
- *     retry.c           failed deliveries; attempts.c their history
- *     trouble.c         what failed, and dead events; dead_letter.c dead letters to another queue; doomed.c events that
- *                       wait to become dead
- *
- *   calls/        control calls (docs/protocol.md, D)
- *     operate.c         calls on queues and the broker; declare.c creates, changes and deletes queues; configure.c the
- *                       configuration file's queues
- *     peek.c, explain.c, redrive.c (redrive_move.c), subscriptions.c   the calls of these names
- *     reply_cache.c     remembers the answers to mutations
- *     validate.c        core_validate
- *
- *   durable/      what survives a restart
- *     durable.c         holds back what must wait until the log is durable
- *     destinations.c    which producers' outcomes survive
- *     persist_*.c       the core's records in the log: writing, snapshots, reading
- *     recover.c         turns what the log held into backlog; salvaged.c queues of a repaired log
+ * docs/architecture.md, "The core", says what each file is for.
  *
  * Ownership: the core owns sessions, producers, queues and topics; a session owns its consumers; a destination owns
  * its waiting runs; a consumer owns its leases. Every other pointer is borrowed, and its target's owner clears it
