@@ -57,16 +57,16 @@ static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
 static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const json_t **refused)
 {
     const json_t *events = json_object_get(http_json(r), "events");
-    size_t done = r->status == 202 ? n : 0, i = 0;
+    size_t done = r->status == 202 ? n : 0;
     *refused = http_json(r);
     if (r->status == 207) {
         while (done < n && !json_object_get(json_array_get(events, done), "reason"))
             done++;
         *refused = json_array_get(events, done);
-        for (i = done; i < n; i++)
+        for (size_t i = done; i < n; i++)
             p->events[i].unknown |= json_number_of(json_array_get(events, i), "status") == 504;
     } else if (r->status == 504 || (r->status == 0 && r->sent)) {
-        for (i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++)
             p->events[i].unknown = true;
     }
     long status = r->status == 207 ? (long)json_number_of(json_array_get(events, done), "status") : r->status;
@@ -96,8 +96,7 @@ static const char *advice(const struct pub *p, long status)
 {
     if (status && p->events[0].unknown && !p->options.id && !p->options.ndjson)
         return "; it may have been accepted, under an id made by this command, and another run would make another: "
-               "look "
-               "first whether the queue has it (sluice queue peek)";
+               "look first whether the queue has it (sluice queue peek)";
     if (status != 429 || cli_stopped())
         return "";
     return p->options.wait ? "; a longer --wait waits for room" : "; --wait DURATION keeps trying for that long";
