@@ -26,6 +26,7 @@ class Namespace:
         self.error = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
         if not self.error:
             self.run_inside(self.raise_loopback)
+            self.run_inside(self.set_own_ports)
 
     @property
     def path(self):
@@ -50,6 +51,16 @@ class Namespace:
     def raise_loopback():
         with socket.socket() as s:
             fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+    @staticmethod
+    def set_own_ports():
+        """Ports that the kernel chooses inside are not among those that it chooses outside: each of those must be free
+        inside too, for the wire's other end."""
+        with contextlib.suppress(OSError):  # where /proc/sys cannot be written they may meet, which is rare
+            with open("/proc/sys/net/ipv4/ip_local_port_range", "r+") as f:
+                low = int(f.read().split()[0])
+                f.seek(0)
+                f.write(f"{max(low - 10000, 1024)} {low - 1}")
 
     def end(self):
         self.holder.stdin.close()
