@@ -27,7 +27,10 @@ struct now {
 /* Later than every time that can come: "no deadline". */
 #define MONO_NEVER ((mono_t){ INT64_MAX })
 
-#define MONO_MS    INT64_C(1000000)
+/* Earlier than every time that comes: "due already". */
+#define MONO_AT_ONCE ((mono_t){ 0 })
+
+#define MONO_MS      INT64_C(1000000)
 
 /* t + ms, saturating at MONO_NEVER; ms may be 0 but not negative. */
 static inline mono_t mono_add_ms(mono_t t, int64_t ms)

@@ -3,7 +3,8 @@
 
 #include "base/clock.h"
 #include "base/heap_trim.h"
-#include "base/same_cpu.h"
+#include "base/io_thread.h"
+#include "base/one_thread.h"
 #include "base/usage.h"
 #include "base/xalloc.h"
 #include "broker/data.h"
@@ -11,6 +12,7 @@
 #include "broker/net/endpoints.h"
 #include "broker/net/net.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -23,15 +25,21 @@
 /* At the end: how long the disk may take for what waits for it, and again for the last checkpoint. */
 #define STOP_MS 10000
 /* If no event entered or left a queue in memory for so long, nobody else needs the loop while it waits for the disk. */
-#define QUIET_MS 1000
+#define QUIET_MS     1000
+
+#define MONO_AT_ONCE ((mono_t){ 0 })
 
 struct broker {
     struct store *store;
     struct data data;
     struct core *core;
     struct net *net;
-    struct same_cpu cpu;
+    struct one_thread threads;
+    int io_thread;
+    int stop_fd; /* during broker_run */
+    bool stop;   /* … it is readable */
     struct heap_trim heap;
+    struct io_guest guest;
     uint64_t moves; /* store_memory_moves() at the last turn … */
     mono_t moved;   /* … and when it last changed */
 };
@@ -151,7 +159,6 @@ static bool turn(struct broker *b)
 {
     struct now now = clock_now();
     struct store *log = b->data.log;
-    same_cpu_turn(&b->cpu, now.mono);
     bool more = net_receive(b->net, b->core, now, TURN_MESSAGES);
     if (log)
         core_disk(b->core, now);
@@ -168,11 +175,6 @@ static bool turn(struct broker *b)
     return more || waited;
 }
 
-void broker_share_cpu(struct broker *b)
-{
-    same_cpu_open(&b->cpu, same_cpu_find("ZMQbg/IO/0"), clock_now().mono);
-}
-
 static mono_t due(const struct broker *b)
 {
     const struct store *log = b->data.log;
@@ -180,12 +182,58 @@ static mono_t due(const struct broker *b)
     return log ? mono_min(due, log->ops->due(log)) : due;
 }
 
+void broker_allow_one_thread(struct broker *b, int io_thread)
+{
+    b->io_thread = io_thread;
+    one_thread_open(&b->threads, clock_now().mono);
+}
+
+/* ------------------------------------------------------------------ on the I/O thread, or on the caller's */
+
+enum { FD_STOP = NET_FDS, FD_DISK, FDS };
+static_assert(FDS <= IO_GUEST_FDS, "the I/O thread waits for all of them");
+
+static bool is_ending(const struct broker *b)
+{
+    return b->stop || core_disk_failed(b->core);
+}
+
+static bool guest_turn(void *of, unsigned ready, mono_t *next)
+{
+    struct broker *b = of;
+    b->stop = ready >> FD_STOP & 1;
+    net_readable(b->net, ready);
+    bool more = !b->stop && turn(b);
+    mono_t now = clock_now().mono;
+    *next = more ? MONO_AT_ONCE : mono_min(due(b), net_due(b->net, now));
+    net_fds(b->net, b->guest.fds);
+    return !is_ending(b) && one_thread_turn(&b->threads, now, net_traffic(b->net));
+}
+
+/* False: the I/O thread takes no guests, or not yet. */
+static bool run_as_guest(struct broker *b)
+{
+    b->guest = (struct io_guest){ .of = b, .turn = guest_turn };
+    b->guest.fds[FD_STOP] = b->stop_fd;
+    b->guest.fds[FD_DISK] = data_fd(&b->data);
+    return io_thread_host(b->io_thread, &b->guest);
+}
+
+static void run_here(struct broker *b)
+{
+    do {
+        bool more = turn(b);
+        b->stop = net_wait(b->net, more ? MONO_AT_ONCE : due(b), b->stop_fd, data_fd(&b->data));
+    } while (!is_ending(b) && !one_thread_turn(&b->threads, clock_now().mono, net_traffic(b->net)));
+}
+
 bool broker_run(struct broker *b, int stop_fd)
 {
-    bool stop = false;
-    while (!stop && !core_disk_failed(b->core)) {
-        bool more = turn(b);
-        stop = net_wait(b->net, more ? 0 : mono_wait_ms(due(b), clock_now().mono), stop_fd, data_fd(&b->data));
+    b->stop_fd = stop_fd;
+    b->stop = false;
+    while (!is_ending(b)) {
+        if (!b->threads.one || !run_as_guest(b))
+            run_here(b);
     }
     if (core_disk_failed(b->core))
         log_write(LOG_ERROR, "store", "the disk failed, so nothing more is confirmed and the broker ends: %s",
@@ -199,7 +247,7 @@ static void run_until(struct broker *b, bool (*done)(const struct broker *), int
     mono_t end = mono_add_ms(clock_now().mono, ms);
     bool more = turn(b);
     while (!done(b) && !core_disk_failed(b->core) && mono_before(clock_now().mono, end)) {
-        net_wait(b->net, more ? 0 : mono_wait_ms(mono_min(due(b), end), clock_now().mono), -1, data_fd(&b->data));
+        net_wait(b->net, more ? MONO_AT_ONCE : mono_min(due(b), end), -1, data_fd(&b->data));
         more = turn(b);
     }
 }

@@ -1,5 +1,7 @@
 /* sluice-broker: options, signals, wiring. The loop is in loop.c. */
 #include "base/accept.h"
+#include "base/epoll_wait.h"
+#include "base/io_thread.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "broker/loop.h"
@@ -133,11 +135,14 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     void *context = zmq_ctx_new();
+    int io_thread = io_thread_number();
+    epoll_wait_replace();
+    zmq_ctx_set(context, ZMQ_THREAD_NAME_PREFIX, io_thread);
     raise_limits(context);
     struct broker *b = broker_open(context, &options, &e);
     bool fine = b != NULL;
-    if (b && options.same_cpu)
-        broker_share_cpu(b);
+    if (b && options.one_thread)
+        broker_allow_one_thread(b, io_thread);
     if (b)
         fine = serve(b, &options, signal_fd, argc, argv);
     else

@@ -1,4 +1,5 @@
 /* Waits for the sockets, and carries out the core's effects. */
+#include "base/clock.h"
 #include "broker/net/net_state.h"
 
 #include <limits.h>
@@ -15,24 +16,48 @@ const char *net_ingress_endpoint(const struct net *n)
     return n->ingress_endpoint;
 }
 
-bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd)
+void net_fds(const struct net *n, int fds[NET_FDS])
 {
-    struct pollfd fds[] = {
-        /* poll ignores negative descriptors */
-        { .fd = n->control_fd, .events = POLLIN }, { .fd = n->ingress_fd, .events = POLLIN },
-        { .fd = n->zap_fd, .events = POLLIN },     { .fd = stop_fd, .events = POLLIN },
-        { .fd = disk_fd, .events = POLLIN },
-    };
+    fds[0] = n->control_fd;
+    fds[1] = n->ingress_fd;
+    fds[2] = n->zap_fd;
+}
+
+void net_readable(struct net *n, unsigned fds)
+{
+    n->control_more |= fds & 1;
+    n->ingress_more |= fds >> 1 & 1;
+    n->zap_more |= fds >> 2 & 1;
+}
+
+mono_t net_due(const struct net *n, mono_t now)
+{
     if (n->control_more || n->ingress_more || n->zap_more)
-        timeout_ms = 0;
-    else if (!n->ingress && (timeout_ms < 0 || timeout_ms > REBIND_TRY_MS))
-        timeout_ms = REBIND_TRY_MS;
-    if (poll(fds, sizeof fds / sizeof *fds, timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms) <= 0)
+        return now;
+    return n->ingress ? MONO_NEVER : mono_add_ms(now, REBIND_TRY_MS);
+}
+
+struct traffic net_traffic(const struct net *n)
+{
+    return n->traffic;
+}
+
+bool net_wait(struct net *n, mono_t until, int stop_fd, int disk_fd)
+{
+    struct pollfd polled[NET_FDS + 2];
+    int fds[NET_FDS + 2] = { [NET_FDS] = stop_fd, disk_fd };
+    unsigned readable = 0;
+    mono_t now = clock_now().mono;
+    net_fds(n, fds);
+    for (unsigned i = 0; i < NET_FDS + 2; i++) /* poll ignores negative descriptors */
+        polled[i] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+    int64_t ms = mono_wait_ms(mono_min(until, net_due(n, now)), now);
+    if (poll(polled, NET_FDS + 2, ms > INT_MAX ? INT_MAX : (int)ms) <= 0)
         return false;
-    n->control_more |= fds[0].revents != 0;
-    n->ingress_more |= fds[1].revents != 0;
-    n->zap_more |= fds[2].revents != 0;
-    return fds[3].revents != 0;
+    for (unsigned i = 0; i < NET_FDS; i++)
+        readable |= polled[i].revents ? 1u << i : 0;
+    net_readable(n, readable);
+    return polled[NET_FDS].revents != 0;
 }
 
 static void reply(struct net *n, const struct effect *e)
@@ -56,7 +81,10 @@ void net_perform(struct net *n, struct core *core, struct now now)
         struct effect e = effects[done];
         effects[done++].frame = NULL; /* its share passes to us */
         switch (e.kind) {
-        case EFFECT_SEND: lanes_send(n->lanes, e.lane, e.frame); break;
+        case EFFECT_SEND:
+            traffic_add(&n->traffic, e.frame->size);
+            lanes_send(n->lanes, e.lane, e.frame);
+            break;
         case EFFECT_LANE_OPEN:
             open_lane(n, core, &e, now);
             effects = core_effects(core, &count); /* core_lane_failed may have added effects */

@@ -4,6 +4,7 @@
 #define SLUICE_BROKER_NET_H
 
 #include "base/error.h"
+#include "base/one_thread.h"
 #include "broker/core/core.h"
 
 struct net;
@@ -25,9 +26,17 @@ void net_close(struct net *n);
 /* The endpoints as bound, with the port that a 0 became; valid until net_close. */
 const char *net_control_endpoint(const struct net *n);
 const char *net_ingress_endpoint(const struct net *n);
-/* Waits until a socket, stop_fd or disk_fd (< 0: none) is readable, or timeout_ms (-1: no limit) passed. Returns at
- * once while messages are left from the last net_receive. True when stop_fd is readable. */
-bool net_wait(struct net *n, int64_t timeout_ms, int stop_fd, int disk_fd);
+/* Waits until a socket, stop_fd or disk_fd (< 0: none) is readable, or until a time. Returns at once while messages are
+ * left from the last net_receive. True when stop_fd is readable. */
+bool net_wait(struct net *n, mono_t until, int stop_fd, int disk_fd);
+/* The same for somebody who waits himself: what to wait for, until when, and what was readable (bit i: fds[i]). The
+ * descriptors may change in a turn. */
+#define NET_FDS 3
+void net_fds(const struct net *n, int fds[NET_FDS]);
+mono_t net_due(const struct net *n, mono_t now);
+void net_readable(struct net *n, unsigned fds);
+/* What was received and sent since the start. */
+struct traffic net_traffic(const struct net *n);
 /* Feeds what arrived to the core: at most `budget` messages of each socket, so that a flood cannot starve the rest.
  * True when more is waiting. */
 bool net_receive(struct net *n, struct core *core, struct now now, size_t budget);

@@ -77,6 +77,7 @@ static bool receive_frame(struct net *n, struct core *core, struct now now)
         zmq_msg_close(&m);
         return false;
     }
+    traffic_add(&n->traffic, zmq_msg_size(&m));
     core_frame(core, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), peer_of(n->ingress_transport, &m), now);
     zmq_msg_close(&m); /* at once: holding it would pin libzmq's whole receive buffer */
     return true;

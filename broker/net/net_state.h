@@ -32,6 +32,7 @@ struct net {
      * left alone, because each look at an idle socket costs system calls. */
     int control_fd, ingress_fd, zap_fd;
     bool control_more, ingress_more, zap_more;
+    struct traffic traffic;
 };
 
 /* Logs a warning when no key is admitted. */

@@ -83,7 +83,7 @@ static struct broker_info turn(void)
     core_tick(f.core, clock_now());
     core_flush(f.core, clock_now());
     net_perform(f.net, f.core, clock_now());
-    net_wait(f.net, 10, -1, -1);
+    net_wait(f.net, mono_add_ms(clock_now().mono, 10), -1, -1);
     core_info(f.core, &info, clock_now());
     return info;
 }
@@ -213,7 +213,7 @@ static void a_rebind_without_a_free_descriptor_is_logged_and_tried_again(void **
     char said[1000];
     void *context = zmq_ctx_new(), *push = flood(context);
     for (struct broker_info info = { 0 }; !info.rebinds;) {
-        net_wait(f.net, 100, -1, -1);
+        net_wait(f.net, mono_add_ms(clock_now().mono, 100), -1, -1);
         net_receive(f.net, f.core, clock_now(), 100);
         net_perform(f.net, f.core, clock_now());
         core_info(f.core, &info, clock_now());

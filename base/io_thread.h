@@ -1,0 +1,40 @@
+/* Runs an event loop on libzmq's I/O thread. With two threads each message that comes and each that leaves wakes the
+ * other one: a descriptor written, polled and read, and a switch between threads, which together are most of the work
+ * for a message of one event.
+ *
+ * libzmq has no call for this. But a program may replace libc's epoll_wait by io_thread_epoll_wait (epoll_wait.c),
+ * which runs the loop's turns when the I/O thread has nothing else to do and would sleep. That is safe: libzmq's sockets
+ * may move to another thread between two calls, and while the I/O thread is in epoll_wait it holds no lock and has no
+ * work half done. But nothing in a turn may wait for the I/O thread: no zmq call that blocks, no zmq_ctx_term. */
+#ifndef SLUICE_BASE_IO_THREAD_H
+#define SLUICE_BASE_IO_THREAD_H
+
+#include "base/mono.h"
+
+#include <stdbool.h>
+
+#define IO_GUEST_FDS 5
+
+struct epoll_event;
+
+/* An event loop, as a guest of the I/O thread. */
+struct io_guest {
+    void *of;
+    /* One turn. Bit i of `ready`: fds[i] is readable. Sets when the next turn is due at the latest. False: the loop
+     * leaves the I/O thread. */
+    bool (*turn)(void *of, unsigned ready, mono_t *due);
+    int fds[IO_GUEST_FDS]; /* waited for; negative: none. A turn may change them, and must when it closes one. */
+};
+
+/* A number for a ZeroMQ context whose I/O thread is to take a guest. Set it as the context's ZMQ_THREAD_NAME_PREFIX
+ * before its first socket: the thread is recognised by its name. 0, which never takes one, when the numbers are used
+ * up. */
+int io_thread_number(void);
+/* Runs turns on the I/O thread of that number until one returns false; the calling thread waits that long. False: no
+ * turn was run, because that I/O thread does not call io_thread_epoll_wait, or not yet, or another one of the process
+ * takes guests. One at a time does. */
+bool io_thread_host(int number, struct io_guest *g);
+/* epoll_wait, by the same rules. May return 0 before the timeout. */
+int io_thread_epoll_wait(int epoll_fd, struct epoll_event *events, int most, int timeout_ms);
+
+#endif

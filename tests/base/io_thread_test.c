@@ -1,0 +1,302 @@
+/* With a real I/O thread of libzmq, and sockets over tcp. */
+#include "base/io_thread.h"
+
+#include "base/clock.h"
+#include "base/epoll_wait.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <cmocka.h>
+
+#define MESSAGES 1000
+
+struct loop {
+    void *context, *push, *pull;
+    int number;
+    struct io_guest guest;
+    int events[2]; /* eventfds; the guest waits for the first */
+    char thread[16];
+    unsigned turns, ready, sent, received;
+    mono_t due, last;
+};
+
+static void ring(int fd)
+{
+    uint64_t one = 1;
+    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
+}
+
+static int open_loop(void **state)
+{
+    static struct loop l;
+    char endpoint[64];
+    size_t size = sizeof endpoint;
+    l = (struct loop){ .context = zmq_ctx_new(), .number = io_thread_number(), .due = MONO_NEVER };
+    epoll_wait_replace();
+    zmq_ctx_set(l.context, ZMQ_THREAD_NAME_PREFIX, l.number);
+    l.pull = zmq_socket(l.context, ZMQ_PULL);
+    l.push = zmq_socket(l.context, ZMQ_PUSH);
+    assert_int_equal(zmq_bind(l.pull, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(l.pull, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+    assert_int_equal(zmq_connect(l.push, endpoint), 0);
+    for (int i = 0; i < 2; i++)
+        l.events[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l.guest = (struct io_guest){ .of = &l, .fds = { l.events[0], -1, -1, -1, -1 } };
+    *state = &l;
+    return 0;
+}
+
+static int close_loop(void **state)
+{
+    struct loop *l = *state;
+    zmq_close(l->push);
+    zmq_close(l->pull);
+    zmq_ctx_term(l->context);
+    close(l->events[0]);
+    close(l->events[1]);
+    return 0;
+}
+
+/* The I/O thread may not have come to its first epoll_wait yet. */
+static void host(struct loop *l, bool (*turn)(void *of, unsigned ready, mono_t *due))
+{
+    l->guest.turn = turn;
+    while (!io_thread_host(l->number, &l->guest))
+        usleep(100);
+}
+
+/* ------------------------------------------------------------------ turns */
+
+static bool note_thread(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    (void)ready;
+    *due = MONO_NEVER;
+    l->turns++;
+    pthread_getname_np(pthread_self(), l->thread, sizeof l->thread);
+    return false;
+}
+
+static void a_guest_runs_on_the_io_thread_until_it_leaves(void **state)
+{
+    struct loop *l = *state;
+    char expected[32];
+    host(l, note_thread);
+    snprintf(expected, sizeof expected, "%d/ZMQbg/IO/0", l->number);
+    assert_string_equal(l->thread, expected);
+    assert_int_equal(l->turns, 1);
+    host(l, note_thread);
+    assert_int_equal(l->turns, 2);
+}
+
+/* Rings its own descriptor in the first turn, and leaves in the turn that this causes. */
+static bool ring_and_wait(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    *due = MONO_NEVER;
+    l->turns++;
+    l->ready |= ready;
+    if (l->turns == 1)
+        ring(l->guest.fds[0]);
+    return l->turns < 2;
+}
+
+static void a_guest_hears_which_descriptor_is_readable(void **state)
+{
+    struct loop *l = *state;
+    l->guest.fds[3] = l->events[0];
+    l->guest.fds[0] = l->events[1];
+    host(l, ring_and_wait);
+    assert_int_equal(l->ready, 1u << 0);
+}
+
+/* In the first turn it exchanges what it waits for. */
+static bool exchange(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    *due = MONO_NEVER;
+    l->turns++;
+    l->ready |= ready;
+    if (l->turns == 1) {
+        ring(l->events[0]);
+        l->guest.fds[0] = -1;
+        l->guest.fds[1] = l->events[1];
+        ring(l->events[1]);
+    }
+    return l->turns < 2;
+}
+
+static void a_guest_may_change_what_it_waits_for(void **state)
+{
+    struct loop *l = *state;
+    host(l, exchange);
+    assert_int_equal(l->ready, 1u << 1);
+}
+
+/* Replaces its descriptor by another one that the kernel may give the same number. */
+static bool reopen(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    *due = l->turns == 0 ? MONO_AT_ONCE : MONO_NEVER;
+    l->ready |= ready;
+    if (++l->turns == 1) {
+        close(l->events[0]);
+        l->guest.fds[0] = -1;
+    } else if (l->turns == 2) {
+        l->events[0] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        l->guest.fds[0] = l->events[0];
+    }
+    return l->turns < 3;
+}
+
+static void a_closed_descriptor_makes_room_for_the_next(void **state)
+{
+    struct loop *l = *state;
+    host(l, reopen);
+    assert_int_equal(l->ready, 1u << 0);
+}
+
+static bool wait_once(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    l->ready |= ready;
+    l->last = clock_now().mono;
+    if (l->turns++ == 0)
+        l->due = (mono_t){ l->last.ns + 1500000 };
+    *due = l->due;
+    return l->turns < 2;
+}
+
+static void a_turn_comes_when_it_is_due_and_not_before(void **state)
+{
+    struct loop *l = *state;
+    host(l, wait_once);
+    assert_int_equal(l->turns, 2);
+    assert_int_equal(l->ready, 0);
+    assert_false(mono_before(l->last, l->due));
+}
+
+/* Sends a message when the one before has come back: each needs the I/O thread's own work in between. */
+static bool pass_on(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    char text[8];
+    (void)ready;
+    *due = MONO_NEVER;
+    while (zmq_recv(l->pull, text, sizeof text, ZMQ_DONTWAIT) >= 0)
+        l->received++;
+    if (l->sent == l->received && l->sent < MESSAGES) {
+        assert_true(zmq_send(l->push, "hello", 5, ZMQ_DONTWAIT) == 5 || errno == EAGAIN);
+        l->sent++;
+    }
+    l->turns++;
+    return l->received < MESSAGES;
+}
+
+static void messages_pass_while_a_guest_is_there(void **state)
+{
+    struct loop *l = *state;
+    size_t size = sizeof l->guest.fds[0];
+    zmq_getsockopt(l->pull, ZMQ_FD, &l->guest.fds[0], &size);
+    host(l, pass_on);
+    assert_int_equal(l->received, MESSAGES);
+}
+
+static void messages_pass_after_a_guest_has_left(void **state)
+{
+    struct loop *l = *state;
+    char text[8];
+    host(l, note_thread);
+    assert_int_equal(zmq_send(l->push, "hello", 5, 0), 5);
+    assert_int_equal(zmq_recv(l->pull, text, sizeof text, 0), 5);
+}
+
+static void an_io_thread_takes_only_guests_with_its_number(void **state)
+{
+    struct loop *l = *state;
+    host(l, note_thread);
+    assert_false(io_thread_host(l->number + 1, &l->guest));
+    assert_false(io_thread_host(0, &l->guest));
+    assert_int_equal(l->turns, 1);
+}
+
+static void of_two_io_threads_one_takes_guests(void **state)
+{
+    struct loop *l = *state;
+    void *context = zmq_ctx_new();
+    int number = io_thread_number();
+    host(l, note_thread); /* it takes guests */
+    zmq_ctx_set(context, ZMQ_THREAD_NAME_PREFIX, number);
+    void *pull = zmq_socket(context, ZMQ_PULL), *push = zmq_socket(context, ZMQ_PUSH);
+    char endpoint[64], text[8];
+    size_t size = sizeof endpoint;
+    assert_int_equal(zmq_bind(pull, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(pull, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+    assert_int_equal(zmq_connect(push, endpoint), 0);
+    assert_int_equal(zmq_send(push, "hello", 5, 0), 5);
+    assert_int_equal(zmq_recv(pull, text, sizeof text, 0), 5); /* it has waited, and works as ever */
+    assert_false(io_thread_host(number, &l->guest));
+    zmq_close(pull);
+    zmq_close(push);
+    zmq_ctx_term(context);
+    host(l, note_thread); /* its end changed nothing for the other */
+    assert_int_equal(l->turns, 2);
+}
+
+static void other_threads_wait_as_ever(void **state)
+{
+    struct loop *l = *state;
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = 7 }, out;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    assert_int_equal(epoll_ctl(fd, EPOLL_CTL_ADD, l->events[0], &event), 0);
+    assert_int_equal(epoll_wait(fd, &out, 1, 0), 0);
+    ring(l->events[0]);
+    assert_int_equal(epoll_wait(fd, &out, 1, -1), 1);
+    assert_int_equal(out.data.u32, 7);
+    assert_int_equal(epoll_wait(-1, &out, 1, 0), -1);
+    assert_int_equal(errno, EBADF);
+    close(fd);
+}
+
+static void numbers_are_used_once_and_end(void **state)
+{
+    (void)state;
+    int last = io_thread_number(), next;
+    while ((next = io_thread_number()) != 0) {
+        assert_int_equal(next, last + 1);
+        last = next;
+    }
+    assert_int_equal(last, 9999);
+    assert_int_equal(io_thread_number(), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_guest_runs_on_the_io_thread_until_it_leaves),
+        TEST(a_guest_hears_which_descriptor_is_readable),
+        TEST(a_guest_may_change_what_it_waits_for),
+        TEST(a_closed_descriptor_makes_room_for_the_next),
+        TEST(a_turn_comes_when_it_is_due_and_not_before),
+        TEST(messages_pass_while_a_guest_is_there),
+        TEST(messages_pass_after_a_guest_has_left),
+        TEST(an_io_thread_takes_only_guests_with_its_number),
+        TEST(of_two_io_threads_one_takes_guests),
+        TEST(other_threads_wait_as_ever),
+        cmocka_unit_test(numbers_are_used_once_and_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
