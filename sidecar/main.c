@@ -1,5 +1,7 @@
 /* sluice-sidecar: options, signals, wiring. The loop is in sidecar.c. */
 #include "base/accept.h"
+#include "base/epoll_wait.h"
+#include "base/io_thread.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "sidecar/sidecar.h"
@@ -105,8 +107,13 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int signal_fd = watch_signals(-1, true);
     void *zmq = zmq_ctx_new();
+    int io_thread = io_thread_number();
+    epoll_wait_replace();
+    zmq_ctx_set(zmq, ZMQ_THREAD_NAME_PREFIX, io_thread);
     struct sidecar *s = sidecar_options_check(&options, &token, &e) ? sidecar_open(zmq, &options, token, &e) : NULL;
     bool started = s != NULL;
+    if (started && options.one_thread)
+        sidecar_allow_one_thread(s, io_thread);
     if (started)
         serve(s, &options, signal_fd);
     else

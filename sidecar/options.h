@@ -10,7 +10,7 @@
 struct sidecar_options {
     char *broker, *inbox, *http, *ops, *probe, *token_file, *secret_key_file, *broker_key_file;
     char *app_name;
-    bool app_operate, operations;
+    bool app_operate, operations, one_thread;
     struct setting_list origins, hosts, pinned, push_allow, pubsubs;
     struct declared_subscription *subscriptions; /* in the file's order; owned */
     int64_t publish_wait, publish_wait_max, take_wait_max, turn_idle, drain_limit, request_timeout, idle_timeout;

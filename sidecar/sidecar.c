@@ -3,6 +3,7 @@
 #include "sidecar/sidecar.h"
 
 #include "base/clock.h"
+#include "base/io_thread.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "sidecar/sidecar_priv.h"
@@ -169,12 +170,11 @@ static mono_t due(const struct sidecar *s)
     return mono_min(due, mono_min(heap_trim_due(&s->heap), drain_due(s)));
 }
 
-/* Waits for the next thing to do. True when stop_fd is readable. */
-static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
+/* Waits at most so long for something to do. True when stop_fd is readable. */
+static bool poll_all(struct sidecar *s, int stop_fd, int ms)
 {
     struct epoll_event events[8];
-    int64_t ms = s->busy ? 0 : mono_wait_ms(mono_min(latest, due(s)), clock_now().mono);
-    int count = epoll_wait(s->epoll_fd, events, 8, ms > 60000 ? 60000 : (int)ms);
+    int count = epoll_wait(s->epoll_fd, events, 8, ms);
     bool stop = false, control = false, inbox = false;
     for (int i = 0; i < count; i++) {
         int fd = events[i].data.fd;
@@ -187,12 +187,64 @@ static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
     return stop;
 }
 
+/* Waits for the next thing to do. True when stop_fd is readable. */
+static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
+{
+    int64_t ms = s->busy ? 0 : mono_wait_ms(mono_min(latest, due(s)), clock_now().mono);
+    return poll_all(s, stop_fd, ms > 60000 ? 60000 : (int)ms);
+}
+
+/* ------------------------------------------------------------------ on the I/O thread, or on the caller's */
+
+void sidecar_allow_one_thread(struct sidecar *s, int io_thread)
+{
+    s->io_thread = io_thread;
+    one_thread_open(&s->threads, clock_now().mono);
+}
+
+static bool better_one_thread(struct sidecar *s)
+{
+    return one_thread_turn(&s->threads, s->now.mono, uplink_traffic(s->uplink));
+}
+
+static bool guest_turn(void *of, unsigned ready, mono_t *next)
+{
+    struct sidecar *s = of;
+    if (ready)
+        s->stop = poll_all(s, s->stop_fd, 0);
+    else
+        uplink_heard(s->uplink, false, false);
+    if (s->stop)
+        return false;
+    turn(s);
+    *next = s->busy ? MONO_AT_ONCE : due(s);
+    return better_one_thread(s);
+}
+
+/* False: the I/O thread takes no guests, or not yet. */
+static bool run_as_guest(struct sidecar *s)
+{
+    struct io_guest g = { .of = s, .turn = guest_turn, .fds = { s->epoll_fd, -1, -1, -1, -1 } };
+    return io_thread_host(s->io_thread, &g);
+}
+
+static void run_here(struct sidecar *s)
+{
+    do {
+        turn(s);
+        s->stop = wait_for_work(s, s->stop_fd, MONO_NEVER);
+    } while (!s->stop && !better_one_thread(s));
+}
+
 void sidecar_run(struct sidecar *s, int stop_fd)
 {
     watch(s, stop_fd);
-    do
-        turn(s);
-    while (!wait_for_work(s, stop_fd, MONO_NEVER));
+    s->stop_fd = stop_fd;
+    s->stop = false;
+    while (!s->stop) {
+        if (!s->threads.one || !run_as_guest(s))
+            run_here(s);
+    }
 }
 
 /* Runs until `done`, `end`, or stop_fd is readable. True if it was stop_fd. */

@@ -12,6 +12,9 @@ struct sidecar;
 /* Binds all listeners; needs no broker yet. `zmq`, `options` and `token` (may be NULL) are borrowed. NULL with a
  * message in *e. */
 struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, const char *token, struct error *e);
+/* From here on sidecar_run may run the sidecar on its context's I/O thread, which has that number, while its caller
+ * waits (base/io_thread.h, base/one_thread.h). */
+void sidecar_allow_one_thread(struct sidecar *s, int io_thread);
 /* Runs until stop_fd is readable. */
 void sidecar_run(struct sidecar *s, int stop_fd);
 /* Orderly shutdown: drains (for at most options.drain_limit, or until stop_fd is readable once more), stops accepting

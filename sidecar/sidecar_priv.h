@@ -5,6 +5,7 @@
 
 #include "base/heap_trim.h"
 #include "base/log.h"
+#include "base/one_thread.h"
 #include "sidecar/http/server.h"
 #include "sidecar/link/uplink.h"
 #include "sidecar/metrics.h"
@@ -59,6 +60,10 @@ struct sidecar {
     uint64_t random_counter;
     uint8_t random_key[32];
     int epoll_fd, control_fd, inbox_fd;
+    struct one_thread threads;
+    int io_thread;
+    int stop_fd; /* during sidecar_run … */
+    bool stop;   /* … it is readable */
 };
 
 extern const struct http_handler jobs_http;

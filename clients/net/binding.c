@@ -229,6 +229,7 @@ static bool receive(struct binding *b, void *socket, input_fn *input, struct now
             return false;
         }
         bytes += zmq_msg_size(&m);
+        traffic_add(&b->traffic, zmq_msg_size(&m));
         input(b->client, span_of(zmq_msg_data(&m), zmq_msg_size(&m)), now);
         zmq_msg_close(&m);
     }
@@ -264,6 +265,11 @@ bool binding_run(struct binding *b, struct now now)
 mono_t binding_due(const struct binding *b)
 {
     return client_due(b->client);
+}
+
+struct traffic binding_traffic(const struct binding *b)
+{
+    return b->traffic;
 }
 
 const char *binding_inbox(const struct binding *b)

@@ -4,6 +4,7 @@
 #define SLUICE_BINDING_H
 
 #include "base/error.h"
+#include "base/one_thread.h"
 #include "clients/core/client.h"
 
 struct binding;
@@ -33,6 +34,8 @@ void binding_receive(struct binding *b, struct now now);
 bool binding_send(struct binding *b, struct now now);
 /* When to call binding_run at the latest. */
 mono_t binding_due(const struct binding *b);
+/* What was received and sent since the start. */
+struct traffic binding_traffic(const struct binding *b);
 /* The inbox as bound. */
 const char *binding_inbox(const struct binding *b);
 

@@ -71,6 +71,7 @@ static void ingress_send(void *ctx, struct frame *f)
         frame_drop(f);
         return;
     }
+    traffic_add(&b->traffic, f->size);
     if (f->size >= ZERO_COPY_SIZE) {
         zmq_msg_init_data(&m, f->data, f->size, let_go, f);
     } else {

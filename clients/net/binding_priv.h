@@ -15,7 +15,8 @@ struct binding {
      * costs system calls. */
     int control_fd, inbox_fd;
     bool control_more, inbox_more;
-    bool looked;          /* both were polled since the last binding_receive */
+    bool looked; /* both were polled since the last binding_receive */
+    struct traffic traffic;
     bool connected;       /* the DEALER was connected once */
     char *inbox_bound;    /* as zmq shows it */
     struct ipc_lock lock; /* of an ipc inbox */

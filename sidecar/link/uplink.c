@@ -257,6 +257,11 @@ void uplink_heard(struct uplink *u, bool control, bool inbox)
     binding_polled(u->binding, control, inbox);
 }
 
+struct traffic uplink_traffic(const struct uplink *u)
+{
+    return binding_traffic(u->binding);
+}
+
 bool uplink_run(struct uplink *u, struct now now)
 {
     u->now = now;

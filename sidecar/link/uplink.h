@@ -82,6 +82,7 @@ void uplink_fds(const struct uplink *u, int *control_fd, int *inbox_fd);
 void uplink_heard(struct uplink *u, bool control, bool inbox);
 bool uplink_run(struct uplink *u, struct now now);
 mono_t uplink_due(const struct uplink *u);
+struct traffic uplink_traffic(const struct uplink *u);
 
 /* ---- drain: from now on takes are refused, and each queue is left as soon as its leased events are settled */
 void uplink_drain(struct uplink *u, struct now now);
