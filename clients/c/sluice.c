@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/endpoint.h"
+#include "base/io_thread.h"
 #include "base/utf8.h"
 #include "base/xalloc.h"
 
@@ -109,6 +110,9 @@ static bool open_binding(struct sluice *s, const char *broker, const struct slui
         return error_set(e, "the system's source of randomness does not work");
     randombytes_buf(config.seed, sizeof config.seed);
     s->zmq = zmq_ctx_new();
+    s->io_thread = io_thread_number();
+    if (s->zmq && s->io_thread)
+        zmq_ctx_set(s->zmq, ZMQ_THREAD_NAME_PREFIX, s->io_thread);
     s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!s->zmq || s->wake_fd < 0)
         return error_set(e, "cannot open sockets: %s", strerror(errno));

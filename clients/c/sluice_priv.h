@@ -122,6 +122,8 @@ struct sluice_sub {
 
 struct sluice {
     pthread_t thread;
+    _Atomic pthread_t runs_on; /* that thread, or libzmq's I/O thread while that waits (base/io_thread.h) */
+    int io_thread;
     void *zmq;
     struct binding *binding;
     struct client *client;
@@ -157,7 +159,8 @@ struct sluice {
     const char *last_queue;        /* … and the client's own pointer to its queue's name */
     uint64_t freed_bytes, decided; /* not yet subtracted from `buffered` and `undecided` */
     uint64_t published;            /* from callbacks, not yet added to `undecided` */
-    bool ending;                   /* publishing from callbacks is refused */
+    struct one_thread threads;
+    bool ending; /* publishing from callbacks is refused */
     struct id_source own_ids;
     struct now now;
     struct arena arena; /* strings of the current delivery */

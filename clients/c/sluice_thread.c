@@ -2,6 +2,7 @@
 #include "clients/c/sluice_priv.h"
 
 #include "base/clock.h"
+#include "base/io_thread.h"
 #include "base/xalloc.h"
 
 #include <stdio.h>
@@ -47,7 +48,7 @@ void sluice_waited(struct sluice *s)
 
 bool sluice_on_thread(const struct sluice *s)
 {
-    return pthread_equal(pthread_self(), s->thread) != 0;
+    return pthread_equal(pthread_self(), atomic_load_explicit(&s->runs_on, memory_order_relaxed)) != 0;
 }
 
 /* From here on callbacks may bypass the queue, unless more publishes were queued meanwhile. */
@@ -137,13 +138,62 @@ static bool end_turn(struct sluice *s, bool more, bool *stop)
     return asleep;
 }
 
-static void sleep_until(struct sluice *s, mono_t due)
+static void clear_wake(struct sluice *s)
 {
     uint64_t count;
-    if (!binding_wait(s->binding, s->wake_fd, due))
-        return;
     ssize_t n = read(s->wake_fd, &count, sizeof count);
     (void)n; /* EAGAIN: nothing was written */
+}
+
+/* A turn and its end. Sets when the next one is due at the latest. False: the connection is to be closed. */
+static bool whole_turn(struct sluice *s, mono_t *due)
+{
+    bool more = turn(s, due);
+    if (!end_turn(s, more, &s->ending))
+        *due = MONO_AT_ONCE;
+    return !s->ending;
+}
+
+/* ------------------------------------------------------------------ which thread */
+
+int sluice_epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
+{
+    return io_thread_epoll_wait(fd, events, most, timeout_ms);
+}
+
+static bool better_one_thread(struct sluice *s)
+{
+    return one_thread_turn(&s->threads, s->now.mono, binding_traffic(s->binding));
+}
+
+static bool guest_turn(void *of, unsigned ready, mono_t *due)
+{
+    struct sluice *s = of;
+    atomic_store_explicit(&s->runs_on, pthread_self(), memory_order_relaxed);
+    binding_polled(s->binding, ready & 1, ready >> 1 & 1);
+    if (ready >> 2 & 1)
+        clear_wake(s);
+    return whole_turn(s, due) && better_one_thread(s);
+}
+
+/* False: the I/O thread takes no guests, or not yet. */
+static bool run_as_guest(struct sluice *s)
+{
+    struct io_guest g = { .of = s, .turn = guest_turn, .fds = { [2] = s->wake_fd, -1, -1 } };
+    binding_fds(s->binding, &g.fds[0], &g.fds[1]);
+    return io_thread_host(s->io_thread, &g);
+}
+
+static void run_here(struct sluice *s)
+{
+    mono_t due;
+    atomic_store_explicit(&s->runs_on, s->thread, memory_order_relaxed);
+    while (whole_turn(s, &due)) {
+        if (due.ns != MONO_AT_ONCE.ns && binding_wait(s->binding, s->wake_fd, due))
+            clear_wake(s);
+        if (better_one_thread(s))
+            return;
+    }
 }
 
 static void say_goodbye(struct sluice *s)
@@ -159,13 +209,12 @@ void *thread_run(void *arg)
     struct sluice *s = arg;
     pthread_mutex_lock(&s->lock);
     pthread_mutex_unlock(&s->lock);
-    for (bool stop = false; !stop;) {
-        mono_t due;
-        bool more = turn(s, &due);
-        if (end_turn(s, more, &stop))
-            sleep_until(s, due);
-        s->ending = stop;
+    one_thread_open(&s->threads, clock_now().mono);
+    while (!s->ending) {
+        if (!s->threads.one || !run_as_guest(s))
+            run_here(s);
     }
+    atomic_store_explicit(&s->runs_on, s->thread, memory_order_relaxed);
     s->now = clock_now();
     say_goodbye(s);
     end_turn(s, false, &(bool){ false });

@@ -156,7 +156,7 @@ def test_a_queue_on_disk_without_a_data_directory_is_refused(tmp_path):
 def test_help_names_file_only_settings_and_how_to_turn_off_a_switch():
     said = run("sluice-broker", "--help").stdout
     assert said.endswith("In the file only: queues:, topics:.\n") and "[true; append =false to turn it off]" in said
-    assert run("sluice-broker", "--same-cpu=false", "--check-config").returncode == 0
+    assert run("sluice-broker", "--one-thread=false", "--check-config").returncode == 0
     assert run("sluice-sidecar", "--help").stdout.endswith("In the file only: subscriptions:.\n")
 
 
@@ -190,3 +190,43 @@ def test_configured_queues_are_managed(cluster, tmp_path):
     assert s.http("GET", "/v1/queues/orders").json["managed"] == "config"
     answer = s.http("PUT", "/v1/queues/orders", {"capacity": 6})
     assert (answer.status, answer.json["reason"]) == (409, "managed")
+
+
+def sleeps_of_main_thread(process):
+    pid = process.popen.pid
+    with open(f"/proc/{pid}/task/{pid}/status") as f:
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", f.read(), re.M)[1])
+
+
+def sleeps_during_bench(broker, *flags):
+    before = sleeps_of_main_thread(broker)
+    done = run("sluice", "bench", *flags, broker.ready["broker"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sleeps_of_main_thread(broker) - before
+
+
+ONE_BY_ONE, BY_HUNDREDS = ("-n", "2000", "-r", "2000"), ("-n", "400000", "-w", "256", "-s", "1000")
+
+
+def test_small_messages_are_handled_on_one_thread_and_large_ones_on_two(cluster):
+    broker = cluster.broker()
+    sleeps_during_bench(broker, *ONE_BY_ONE)  # by its end the I/O thread runs the loop
+    assert sleeps_during_bench(broker, *ONE_BY_ONE) < 200
+    assert sleeps_during_bench(broker, *BY_HUNDREDS) > 0
+    sleeps_during_bench(broker, *ONE_BY_ONE)
+    assert sleeps_during_bench(broker, *ONE_BY_ONE) < 200
+
+
+def test_one_thread_false_keeps_the_loop_on_a_thread_of_its_own(cluster):
+    broker = cluster.broker("--one-thread=false")
+    assert sleeps_during_bench(broker, *ONE_BY_ONE) > 500
+
+
+@pytest.mark.parametrize("flag, least, most", [("--one-thread", 0, 100), ("--one-thread=false", 300, 10**9)])
+def test_a_sidecar_handles_requests_on_one_thread_or_two(cluster, flag, least, most):
+    s = cluster.sidecar(cluster.broker(), flag)
+    s.declare("q")
+    before = sleeps_of_main_thread(s)
+    for i in range(300):
+        assert s.publish("q", str(i)).status == 202
+    assert least <= sleeps_of_main_thread(s) - before <= most

@@ -267,6 +267,20 @@ struct sluice_stats {
 /* Fills *out; with zeros if `s` is NULL. What a callback was told is counted shortly after it returns. */
 SLUICE_API void sluice_stats(struct sluice *s, struct sluice_stats *out);
 
+/* For a program with one connection, to halve its switches between threads: replace libc's epoll_wait, in one of the
+ * program's own source files, by
+ *
+ *   int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
+ *   {
+ *       return sluice_epoll_wait(fd, events, most, timeout_ms);
+ *   }
+ *
+ * libzmq's I/O thread waits in it, and there runs what is otherwise the library's thread, callbacks included, while
+ * messages are small. Of several connections the one that was opened first. For everybody else it is epoll_wait, except
+ * that it is not a cancellation point. */
+struct epoll_event;
+SLUICE_API int sluice_epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms);
+
 /* A sentence that describes an error number. Never NULL. For SLUICE_INVALID it names the wrong argument of this thread's
  * last call that returned it, and is valid until the next such call. */
 SLUICE_API const char *sluice_strerror(int error);
