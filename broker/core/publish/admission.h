@@ -81,6 +81,9 @@ struct group {
 /* waiters.c */
 /* Copies the group out of the frame to the end of the line of `q` or, if that is NULL, of `t`. Empties the group. */
 void waiting_start(struct core *c, struct destination *d, struct queue *q, struct topic *t, struct group *g);
+/* What the first of those who wait in the line of `q` or, if that is NULL, of `t` waits for, and so all behind it;
+ * REASON_full: nobody waits. */
+enum reason waiting_reason(const struct queue *q, const struct topic *t);
 /* The run of a destination that contains this sequence; NULL: none does. */
 struct waiting *waiting_of(struct destination *d, uint64_t sequence);
 /* The publisher gave up the entries [sequence, end) of a run: refuses them and what continues them. Returns the first

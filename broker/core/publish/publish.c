@@ -121,6 +121,12 @@ static bool is_behind_topics(const struct queue *q)
     return q->topic_count && topic_oldest(q);
 }
 
+/* Why an entry that found no room waits, or is refused: those before it may wait for the disk. */
+static enum reason reason_of_those_before(const struct arrival *a, const struct queue *q, const struct topic *t)
+{
+    return a->group.count ? a->group.blocked : waiting_reason(q, t);
+}
+
 /* Accepts the entry, or returns the reason why not. *waits: it is going to wait instead of being refused. */
 static enum reason judge(struct arrival *a, uint64_t sequence, const struct entry *e, bool *waits)
 {
@@ -150,7 +156,9 @@ static enum reason judge(struct arrival *a, uint64_t sequence, const struct entr
     *waits = may_wait(a, e, &no_wait);
     if (a->awaits_drop && !*waits)
         drop_for_retry(a->queue);
-    return *waits || why == REASON_budget || why == REASON_disk ? why : no_wait;
+    if (why == REASON_full)
+        why = reason_of_those_before(a, a->queue, NULL);
+    return *waits || why != REASON_full ? why : no_wait;
 }
 
 /* The same for a topic. A duplicate waits behind waiting entries of its own publisher, but not behind those of
@@ -173,6 +181,8 @@ static enum reason judge_for_topic(struct arrival *a, uint64_t sequence, const s
         a->fanout->may_wait |= why != REASON_full;
     }
     *waits = may_wait(a, e, &no_wait);
+    if (why == REASON_full)
+        why = reason_of_those_before(a, a->topic->waiters ? NULL : a->fanout->lacks, a->topic);
     return *waits || why != REASON_full ? why : no_wait;
 }
 

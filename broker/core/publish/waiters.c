@@ -104,6 +104,24 @@ void waiting_start(struct core *c, struct destination *d, struct queue *q, struc
     g->count = 0;
 }
 
+/* The earliest arrival that waits for room in the queue; NULL: nobody does. */
+static const struct waiting *first_for(const struct queue *q)
+{
+    const struct waiting *own = q->waiters;
+    const struct topic *t = q->topic_count ? topic_oldest(q) : NULL;
+    return t && (!own || t->waiters->arrival < own->arrival) ? t->waiters : own;
+}
+
+/* A run that is not the first of its line was never tried, and a topic's first may wait behind that of a queue: they
+ * know only that somebody is before them. */
+enum reason waiting_reason(const struct queue *q, const struct topic *t)
+{
+    const struct waiting *first = q ? first_for(q) : t->waiters;
+    if (first && first->topic && first->blocked == REASON_full && first->lacks)
+        first = first_for(first->lacks);
+    return first ? first->blocked : REASON_full;
+}
+
 /* ------------------------------------------------------------------ refused */
 
 void waiting_entry_leaves(struct waiting *w, uint64_t size)
@@ -197,9 +215,12 @@ void publish_expire(struct core *c, struct waiting *w)
 {
     struct queue *q = w->queue;
     struct topic *t = w->topic;
-    refuse_run(c, w, w->blocked);
+    enum reason why = waiting_reason(q, t);
+    if (w->next_waiting)
+        w->next_waiting->blocked = why; /* in case its deadline is over, too, before it is tried */
+    refuse_run(c, w, why);
     if (w->destination_next && w->destination_next->first == w->first + w->count)
-        refuse_continuations(c, w->destination_next, 0, w->blocked);
+        refuse_continuations(c, w->destination_next, 0, why);
     for (struct waiting *next; w && w->undecided == 0; w = next) {
         next = w->destination_next;
         waiting_free(c, w);

@@ -188,13 +188,19 @@ static void a_purge_of_events_on_disk_only_lets_waiters_in(void **state)
     assert_string_equal(heard(p), "confirm small 3..4 -> 3");
 }
 
+/* The disk is full, and `p` has filled it. */
+static void fill_disk(struct peer *p)
+{
+    disk_set_capacity(bench.disk, disk_used(bench.disk));
+    for (unsigned i = 0; i < 100 && !strstr(heard(p), "refuse"); i++)
+        publish_durably(p, "big:4000");
+}
+
 static void without_room_on_disk_an_entry_waits_and_is_refused_with_reason_disk(void **state)
 {
     struct driver *d = *state;
     struct peer *p = joined("p");
-    disk_set_capacity(bench.disk, disk_used(bench.disk));
-    for (unsigned i = 0; i < 100 && !strstr(heard(p), "refuse"); i++)
-        publish_durably(p, "big:4000");
+    fill_disk(p);
     publish(p, "orders", 1000, "big:4000");
     settle_disk();
     assert_string_equal(heard(p), "");
@@ -205,6 +211,45 @@ static void without_room_on_disk_an_entry_waits_and_is_refused_with_reason_disk(
     pass(d, 2000); /* the log tries again after a while */
     settle_disk();
     assert_non_null(strstr(heard(p), "confirm"));
+}
+
+static void who_waits_behind_one_that_the_disk_has_no_room_for_is_refused_with_reason_disk(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p"), *q = joined("q");
+    fill_disk(p);
+    publish(p, "orders", 60000, "big:4000");
+    publish(q, "orders", 1000, "big:4000 big:4001");
+    publish(q, "orders", 0, "at_once");
+    assert_non_null(strstr(heard(q), "refuse orders 3 disk "));
+    pass(d, 1000);
+    assert_non_null(strstr(heard(q), "refuse orders 1..2 disk "));
+    struct open_body open = frame_begin_publish(&q->out, span_str("orders"), 4, 0);
+    frame_add_entry(&q->out, &(struct entry){ .event = span_str("waits"), .wait_ms = 500 }, 0);
+    frame_add_entry(&q->out, &(struct entry){ .event = span_str("does not") }, 0);
+    frame_end(&q->out, open);
+    push(q);
+    assert_non_null(strstr(heard(q), "refuse orders 5 disk "));
+    pass(d, 500);
+    assert_non_null(strstr(heard(q), "refuse orders 4 disk "));
+}
+
+/* All deadlines are over at once, so that the second is never tried as the first of its line. */
+static void the_reason_is_that_of_the_end_of_the_wait_and_not_of_its_beginning(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p"), *q = joined("q");
+    declare_durably("small", "durability=disk capacity=1");
+    publish(p, "small", 0, "one");
+    publish(p, "small", 1000, "big:4000");
+    publish(q, "small", 1000, "big:4000");
+    settle_disk();
+    fill_disk(p);
+    ask_only(d, &(struct request){ .call = CALL_PURGE, .queue = "small" });
+    heard(p);
+    pass(d, 1000);
+    assert_non_null(strstr(heard(p), "refuse small 2 disk "));
+    assert_non_null(strstr(heard(q), "refuse small 1 disk "));
 }
 
 /* A disk that is behind for a moment is no reason to ask for a larger one. */
@@ -271,6 +316,8 @@ int main(void)
         on_disk(the_durability_of_a_queue_does_not_change),
         on_disk(a_purge_of_events_on_disk_only_lets_waiters_in),
         on_disk(without_room_on_disk_an_entry_waits_and_is_refused_with_reason_disk),
+        on_disk(who_waits_behind_one_that_the_disk_has_no_room_for_is_refused_with_reason_disk),
+        on_disk(the_reason_is_that_of_the_end_of_the_wait_and_not_of_its_beginning),
         on_disk(a_disk_that_is_behind_is_not_full),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),

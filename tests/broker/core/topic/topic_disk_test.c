@@ -287,6 +287,40 @@ static void a_full_disk_makes_it_wait(void **state)
     assert_true(held("a") == held("b"));
 }
 
+/* ------------------------------------------------------------------ a full disk */
+
+static void fill_disk(struct peer *p)
+{
+    disk_set_capacity(bench.disk, disk_used(bench.disk));
+    for (unsigned i = 0; i < 100 && !strstr(heard(p), "refuse"); i++)
+        publish_durably(p, "big:4000");
+}
+
+static void behind_a_waiter_for_the_disk_all_are_refused_with_reason_disk(void **state)
+{
+    struct driver *d = *state;
+    make_durably("all", "a", "b");
+    struct peer *p = joined("p"), *q = joined("q");
+    fill_disk(p);
+    publish(p, "all", 5000, "big:4000");
+    publish(q, "all", 1000, "big:4000");
+    publish(q, "all", 0, "at_once");
+    publish(q, "a", 0, "at_once");
+    assert_non_null(strstr(heard(q), "refuse all 2 disk "));
+    publish(q, "a", 1000, "big:4000");
+    pass(d, 1000);
+    const char *said = heard(q);
+    assert_non_null(strstr(said, "refuse all 1 disk "));
+    assert_non_null(strstr(said, "refuse a 2 disk "));
+    pass(d, 4000);
+    publish(p, "a", 5000, "big:4000"); /* the queue's own line is the first now */
+    publish(q, "all", 1000, "big:4000");
+    publish(q, "all", 0, "at_once");
+    assert_non_null(strstr(heard(q), "refuse all 4 disk "));
+    pass(d, 1000);
+    assert_non_null(strstr(heard(q), "refuse all 3 disk "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +337,7 @@ int main(void)
         on_disk(a_catch_all_is_replaced_by_one_of_the_other_durability),
         on_disk(a_full_disk_makes_it_wait),
         on_disk(a_producer_is_told_where_its_events_are_after_a_crash),
+        on_disk(behind_a_waiter_for_the_disk_all_are_refused_with_reason_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
