@@ -187,7 +187,7 @@ bool settle_body(struct core *c, struct session *s, struct body *b)
     struct settle request;
     while ((status = ack_next(b, &request)) == FRAME_OK) {
         if (request.count > SETTLE_COUNT_MAX || (current && request.first + request.count > k->next_delivery)) {
-            status = FRAME_BAD; /* settles what was never delivered */
+            status = FRAME_BAD; /* settles what was never delivered (ack_next has bounded the sum) */
             break;
         }
         dropped |= request.kind == SETTLE_DROP;

@@ -341,6 +341,27 @@ static void acks_of_what_was_never_delivered_end_the_session(void **state)
     assert_string_equal(ledger(d, "own"), "accepted 2 acked 0 purged 0 dropped 0 remaining 2");
 }
 
+/* The sum of first and count would wrap to a delivery that there was. */
+static void acks_of_a_range_that_wraps_end_the_session(void **state)
+{
+    struct driver *d = *state;
+    const struct settle wraps[] = { { .first = UINT64_MAX, .count = 2 }, { .first = 2, .count = UINT64_MAX } };
+    for (unsigned i = 0; i < 4; i++) {
+        driver_restart(d);
+        struct peer *p = bystander(d), *bad = attached(d, "bad");
+        declare(d, "own", "");
+        publish(bad, "own", 0, "a b");
+        consume(bad, "own");
+        credit(bad, "own", 2);
+        uint64_t epoch = known(bad, "own")->consumer_epoch + i / 2; /* also of a consumption that there is not */
+        struct open_body open = frame_begin_ack(&bad->out, span_str("own"), epoch);
+        frame_add_settle(&bad->out, &wraps[i % 2]);
+        frame_end(&bad->out, open);
+        assert_ends_alone(p, bad, FORBIDDEN);
+        assert_string_equal(ledger(d, "own"), "accepted 2 acked 0 purged 0 dropped 0 remaining 2");
+    }
+}
+
 static void acknowledging_frames_never_sent_ends_the_session(void **state)
 {
     struct driver *d = *state;
@@ -396,6 +417,7 @@ int main(void)
         driven(skips_of_more_than_a_window_end_the_session),
         driven(outcomes_seen_before_there_were_any_end_the_session),
         driven(acks_of_what_was_never_delivered_end_the_session),
+        driven(acks_of_a_range_that_wraps_end_the_session),
         driven(acknowledging_frames_never_sent_ends_the_session),
         driven(a_peer_that_leaves_its_answers_unread_is_ended),
     };
