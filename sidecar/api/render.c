@@ -26,6 +26,17 @@ static const char *advice(const struct api_command *c, const struct api_event *e
     return out;
 }
 
+/* The detail where nothing that the topic is bound to takes the event. Its name may have come by the path of a queue. */
+static const char *unrouted(const struct api_command *c, char out[DETAIL_SIZE])
+{
+    const char *topic = c->topic ? c->topic : c->queue;
+    snprintf(out, DETAIL_SIZE,
+             "no queue bound to topic '%s' matches the event, so it was not accepted: bind one with a filter that does "
+             "(PUT /v1/topics/%s/bindings/QUEUE), or set the topic's unrouted to drop or {queue: NAME}",
+             topic, topic);
+    return out;
+}
+
 const char *publish_detail(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
                            char out[DETAIL_SIZE])
 {
@@ -33,6 +44,11 @@ const char *publish_detail(const struct api_command *c, const struct api_event *
         return advice(c, e, out);
     if (o->reason == REASON_too_large) /* from the broker; the sidecar's own limit is answered elsewhere */
         return "the event is larger than the broker's max_event, or than the queue's capacity_bytes";
+    if (o->reason == REASON_disk) /* it may be full, or only behind */
+        return "the broker's disk took no more events within the wait, so nothing was accepted: send it again later; "
+               "if this lasts, ack, redrive or purge events that are stored there, or enlarge disk_budget, or the disk";
+    if (o->reason == REASON_unrouted)
+        return unrouted(c, out);
     if (o->reason == REASON_unavailable && !c->away)
         return "the connection to the broker was lost, and was not back in time; nothing was accepted: send it again";
     if (o->reason != REASON_full || !o->capacity)

@@ -134,6 +134,35 @@ static void a_refusal_names_one_queue(void **state)
     driver_end(&d);
 }
 
+static void assert_detail(struct api_command c, enum reason reason, const char *detail)
+{
+    struct driver d;
+    struct api_event e = { .id = span_str("a") };
+    const struct api_outcome o = { .reason = reason };
+    c.kind = API_PUBLISH;
+    c.u.publish.events = &e;
+    c.u.publish.count = 1;
+    driver_begin(&d);
+    api_render_publish(&c, &o, &d.arena, &d.response);
+    assert_says(&d, reason_info(reason)->status, detail);
+    driver_end(&d);
+}
+
+static void a_refusal_for_the_disk_or_for_want_of_a_queue_says_what_to_do(void **state)
+{
+    static const char unrouted[] =
+        "\"detail\":\"no queue bound to topic 'news' matches the event, so it was not accepted: bind one with a filter "
+        "that does (PUT /v1/topics/news/bindings/QUEUE), or set the topic's unrouted to drop or {queue: NAME}\"";
+    (void)state;
+    assert_detail(
+        (struct api_command){ .queue = "q" }, REASON_disk,
+        "\"detail\":\"the broker's disk took no more events within the wait, so nothing was accepted: send it "
+        "again later; if this lasts, ack, redrive or purge events that are stored there, or enlarge "
+        "disk_budget, or the disk\"");
+    assert_detail((struct api_command){ .queue = "", .topic = "news" }, REASON_unrouted, unrouted);
+    assert_detail((struct api_command){ .queue = "news" }, REASON_unrouted, unrouted); /* by the path of a queue */
+}
+
 /* A draining sidecar still publishes, so a publish that is refused as draining was refused by the broker. */
 static void details_add_what_the_title_leaves_open(void **state)
 {
@@ -289,6 +318,7 @@ int main(void)
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(a_refused_event_s_detail_is_utf8_whatever_was_cut),
         cmocka_unit_test(all_refused_alike_are_the_common_error),
+        cmocka_unit_test(a_refusal_for_the_disk_or_for_want_of_a_queue_says_what_to_do),
         cmocka_unit_test(details_add_what_the_title_leaves_open),
         cmocka_unit_test(what_went_to_a_topic_names_its_queues),
         cmocka_unit_test(all_refused_for_different_reasons_are_207),
