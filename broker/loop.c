@@ -236,7 +236,7 @@ bool broker_run(struct broker *b, int stop_fd)
             run_here(b);
     }
     if (core_disk_failed(b->core))
-        log_write(LOG_ERROR, "store", "the disk failed, so nothing more is confirmed and the broker ends: %s",
+        log_write(LOG_ERROR, "store", "the log failed, so nothing more is confirmed and the broker ends: %s",
                   log_failure(b->data.log));
     return !core_disk_failed(b->core);
 }

@@ -261,7 +261,7 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
         for publisher in publishers:
             publisher.finish()
     said = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
-    assert len(said) == 1 and "the disk failed" in said[0] and os.strerror(getattr(errno, error)) in said[0], said
+    assert len(said) == 1 and "the log failed" in said[0] and os.strerror(getattr(errno, error)) in said[0], said
     assert set(history.statuses) <= {(202, None), (503, "unavailable"), (504, "unknown")}, history.statuses
     cue.unlink()
     restart(cluster, broker, "--segment-size", "16MiB")

@@ -120,6 +120,21 @@ def test_damage_after_an_orderly_stop_is_repaired(cluster, tmp_path):
     assert take_all(s, 29) == [f"event number {i}." for i in range(30) if i != 20]
 
 
+def test_damage_that_is_met_later_ends_the_broker_and_the_disk_is_not_blamed(cluster):
+    broker = cluster.broker("--segment-size", "16MiB")
+    s = cluster.sidecar(broker)
+    s.declare("kept", durability="disk")
+    for event in ["event number 0.", *["x" * 900000] * 20]:  # more than a segment
+        assert s.publish("kept", event).status == 202
+    assert s.stop() == 0 and broker.stop() == 0
+    path, _ = flip(cluster.directory / "data", b"event number 0.")
+    broker = cluster.broker("--segment-size", "16MiB")  # the start does not read older segments; then it loads the event
+    assert broker.popen.wait(timeout=20) == 1
+    [said] = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
+    assert "the log failed, so nothing more is confirmed and the broker ends: damaged record in " + path.name in said
+    assert "disk" not in said
+
+
 def test_repair_and_check_require_a_data_directory(tmp_path):
     assert run("sluice-broker", "--check").returncode == 2
     assert run("sluice-broker", "--repair", str(tmp_path)).returncode == 2
