@@ -105,7 +105,8 @@ bool data_recover(struct data *d, const struct broker_options *o, struct core *c
     say_opened(o->data, &info);
     if (info.torn)
         log_write(LOG_WARN, "store",
-                  "an unclean stop left a torn tail in the log: what was not confirmed there is cut off");
+                  "an unclean stop left a torn tail in the log, which is cut off: with sync: group nothing in it was "
+                  "confirmed; with sync: interval or none it may have held confirmed events");
     if (!core_open_disk(core, d->log, clock_now(), e))
         return false;
     log_set_owner(d->log, &(struct log_owner){ core, core_snapshot });

@@ -135,6 +135,14 @@ def test_damage_that_is_met_later_ends_the_broker_and_the_disk_is_not_blamed(clu
     assert "disk" not in said
 
 
+def test_a_torn_tail_is_cut_off_and_the_log_says_what_may_be_gone(cluster):
+    data = publish_and_kill(cluster, 3)
+    flip(data, b"event number 2.")  # of the newest group nothing says that it was synced
+    said = cluster.broker().log.read_text()
+    assert "a torn tail" in said and "with sync: group nothing in it was confirmed" in said
+    assert "with sync: interval or none it may have held confirmed events" in said
+
+
 def test_repair_and_check_require_a_data_directory(tmp_path):
     assert run("sluice-broker", "--check").returncode == 2
     assert run("sluice-broker", "--repair", str(tmp_path)).returncode == 2
