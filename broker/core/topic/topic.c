@@ -282,7 +282,7 @@ void topics_wake_all(struct core *c)
 
 static void run_waiters(struct core *c, struct queue *q)
 {
-    if (q && q->waiters)
+    if (q && (q->waiters || topic_oldest(q)))
         core_run_queue(c, q);
 }
 
@@ -293,7 +293,8 @@ void topics_run(struct core *c)
         c->woken = t->woken_next;
         t->is_woken = false;
         fanout_admit(c, t);
-        /* In the queues' own lines, a run that waited behind this topic's first may be first now. */
+        /* In the queues' own lines, and in those of topics that were tried before this one, a run that waited behind
+         * this topic's first may be first now. */
         for (uint32_t i = 0; i < t->binding_count; i++)
             run_waiters(c, t->bindings[i].queue);
         run_waiters(c, t->catch_all);

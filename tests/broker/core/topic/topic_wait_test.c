@@ -249,6 +249,30 @@ static void a_waiter_behind_it_in_its_catch_all_is_admitted_once_it_goes_elsewhe
     assert_string_equal(heard(q), "confirm rest 1 -> 2");
 }
 
+/* Both topics are tried at once, the later one first: at queue a it stands behind the earlier one, which turns out to
+ * wait for b only. */
+static void a_topic_behind_one_that_turns_to_another_queue_is_not_forgotten(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = attached(d, "p"), *q = attached(d, "q"), *r = attached(d, "r");
+    make_topic(d, "first", "a b shared");
+    make_topic(d, "second", "a shared x");
+    declare(d, "b", "capacity=1");
+    declare(d, "x", "capacity=1");
+    publish(r, "b", 0, "full");
+    publish(r, "x", 0, "full");
+    publish(p, "first", 9000, "one");
+    publish(q, "second", 9000, "two");
+    ask(d, &(struct request){ .call = CALL_DELETE, .queue = "shared", .u.delete_.force = true });
+    heard(r);
+    publish(r, "a", 0, "direct");
+    assert_string_equal(heard(r), "confirm a 1 -> 1"); /* it is empty, and nobody waits for it */
+    operate(d, CALL_PURGE, "x");
+    assert_string_equal(heard(q), "confirm second 1 -> a:2 x:2");
+    operate(d, CALL_PURGE, "b");
+    assert_string_equal(heard(p), "confirm first 1 -> a:3 b:2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +291,7 @@ int main(void)
         driven(who_was_let_in_of_one_frame_waits_no_more),
         driven(a_waiter_behind_a_topics_first_is_admitted_once_that_is_gone),
         driven(a_waiter_behind_it_in_its_catch_all_is_admitted_once_it_goes_elsewhere),
+        driven(a_topic_behind_one_that_turns_to_another_queue_is_not_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
