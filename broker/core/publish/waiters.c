@@ -322,7 +322,7 @@ static bool waits_in_vain(const struct queue *q, const struct waiting *w)
            q->settings.dead_letter_dropped && !q->durable->drop_waits;
 }
 
-/* Admits from the first run of the queue's own line. False: it stopped because there is no room. */
+/* Admits from the first run of the queue's own line. False: it is still there, because there is no room. */
 static bool admit_own(struct core *c, struct queue *q)
 {
     struct waiting *w = q->waiters;
@@ -332,10 +332,12 @@ static bool admit_own(struct core *c, struct queue *q)
     admission_refresh(&a);
     bool whole = admit_run(&a, w);
     admission_flush(&a);
-    if (whole)
+    if (whole) {
         waiting_free(c, w);
-    else if (waits_in_vain(q, w))
+    } else if (waits_in_vain(q, w)) {
         publish_refuse_all(c, q, NULL, REASON_full);
+        return true; /* a topic's first may have waited behind this line */
+    }
     return whole;
 }
 

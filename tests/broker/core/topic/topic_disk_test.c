@@ -321,6 +321,26 @@ static void behind_a_waiter_for_the_disk_all_are_refused_with_reason_disk(void *
     assert_non_null(strstr(heard(q), "refuse all 3 disk "));
 }
 
+/* ------------------------------------------------------------------ dropping */
+
+static void a_topic_behind_a_queues_own_line_is_tried_when_all_of_that_are_refused(void **state)
+{
+    struct driver *d = *state;
+    make_durably("all", "a", "b");
+    assert_string_equal(declare_durably("a", "capacity_bytes=1024"), "ok");
+    struct peer *p = joined("p"), *q = joined("q");
+    publish(p, "a", 0, "big:700");
+    settle_disk();
+    publish(p, "a", 60000, "large:600");
+    publish(q, "all", 60000, "small:50");
+    assert_string_equal(heard(p), "confirm a 1 -> 1");
+    /* Nothing can be dropped now: there is no room for what is dropped. */
+    declare_durably("a", "overflow=drop_oldest dead_letter_dropped=true dead_capacity=0");
+    assert_string_equal(heard(p), "refuse a 2 full 1/100");
+    assert_string_equal(heard(q), "confirm all 1 -> a:2 b:1 durable");
+    assert_int_equal(topic_of(d, "all").waiting_publishers, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +358,7 @@ int main(void)
         on_disk(a_full_disk_makes_it_wait),
         on_disk(a_producer_is_told_where_its_events_are_after_a_crash),
         on_disk(behind_a_waiter_for_the_disk_all_are_refused_with_reason_disk),
+        on_disk(a_topic_behind_a_queues_own_line_is_tried_when_all_of_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
