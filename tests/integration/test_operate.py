@@ -259,8 +259,11 @@ def test_the_descriptions_reasons_and_settings_match_the_sources():
     schemas = description.API["components"]["schemas"]
     assert description.REASONS == {n: {"status": int(s), "retryable": r == "true", "title": t} for n, s, r, t in source}
     assert schemas["Reason"]["enum"] == [n for n, *_ in source]
-    settings = re.findall(r"^SETTING\(\d+, (\w+)", (root / "proto/queue_settings.def").read_text(), re.M)
-    assert list(schemas["QueueSettings"]["properties"]) == settings and set(settings) <= set(schemas["Queue"]["properties"])
+    settings = dict(re.findall(r'^SETTING\(\d+, (\w+),.*"(.*)"\)', (root / "proto/queue_settings.def").read_text(), re.M))
+    described = schemas["QueueSettings"]["properties"]
+    assert list(described) == list(settings) and settings.keys() <= schemas["Queue"]["properties"].keys()
+    for name, help in settings.items():
+        assert described[name].get("description", "").startswith(help[0].upper() + help[1:] + "."), name
 
 
 def test_a_call_without_a_broker_fails_soon_and_names_its_address(cluster, tmp_path):
