@@ -44,6 +44,14 @@ static json_t *open_object(struct parsing *p, const char *what, bool *fine, stru
     return NULL;
 }
 
+/* Answers and the configuration file have a topic's bindings inside it, so people try that here as well. */
+static bool has_no_bindings(const json_t *object, struct error *why)
+{
+    return !json_object_get(object, "bindings") ||
+           error_set(why, "unknown key 'bindings'; queues are bound one by one, with "
+                          "PUT /v1/topics/NAME/bindings/QUEUE");
+}
+
 bool parse_put_topic(struct parsing *p, struct request *r, struct error *why)
 {
     static const char *const known[] = { "unrouted", NULL };
@@ -52,7 +60,7 @@ bool parse_put_topic(struct parsing *p, struct request *r, struct error *why)
     if (match.size && !span_equal(match, span_str("*")))
         return error_set(why, "If-None-Match must be * here");
     json_t *object = open_object(p, "{\"unrouted\": \"refuse\"}", &fine, why);
-    fine = fine && (!object || parse_keys(object, known, "unrouted", why)) &&
+    fine = fine && has_no_bindings(object, why) && (!object || parse_keys(object, known, "unrouted", why)) &&
            read_unrouted(p, json_object_get(object, "unrouted"), r, why);
     r->u.put_topic.only_create = match.size != 0;
     json_decref(object);

@@ -70,6 +70,8 @@ static void invalid_requests_are_refused(void **state)
     refuses("PUT", "/v1/topics/all", "{\"unrouted\":\"lose\"}", "'unrouted' must be");
     refuses("PUT", "/v1/topics/all", "{\"unrouted\":{\"queue\":\"a b\"}}", "'unrouted' must be");
     refuses("PUT", "/v1/topics/all", "{\"unruoted\":\"drop\"}", "unknown key 'unruoted'");
+    refuses("PUT", "/v1/topics/all", "{\"bindings\":{\"mail\":{}}}",
+            "unknown key 'bindings'; queues are bound one by one, with PUT /v1/topics/NAME/bindings/QUEUE");
     refuses("PUT", "/v1/topics/all", "[]", "the body must be");
     refuses("PUT", "/v1/topics/a%20b", "", "a name is 1 to 128");
     refuses("PUT", "/v1/topics/all/bindings/a%20b", "", "a name is 1 to 128");
