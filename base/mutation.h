@@ -46,7 +46,7 @@
     X(due_beside)         /* deliver a delayed event while a later event of its key is unsettled */                    \
     X(pass_spilled)       /* deliver events of a partition or key that lie behind what is spilled of it */             \
     X(forget_spilled)     /* do not read what is spilled behind a key once that is free */                             \
-    X(stand_still)        /* spill nothing, so that stalled events hold up the others */                               \
+    X(spill_nothing)      /* spill nothing, so that stalled events hold up the others */                               \
     X(await_room)         /* read spilled events only while the look-ahead has room */                                 \
     X(transfer_undrained) /* hand a partition over while events of it are in flight */                                 \
     X(uneven_shares)      /* a new consumer gets none of the partitions that others have */

@@ -12,7 +12,7 @@ EVERY = 100  # after every 100 events of the blocked key comes one of another
 
 
 def event(key, number):
-    return {"specversion": "1.0", "type": "t", "source": "/aside", "id": f"{key}/{number}", "partitionkey": key,
+    return {"specversion": "1.0", "type": "t", "source": "/spill", "id": f"{key}/{number}", "partitionkey": key,
             "datacontenttype": "text/plain", "data": f"{number}:" + "x" * 300}
 
 

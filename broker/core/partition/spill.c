@@ -276,7 +276,7 @@ bool spill_make_room(struct core *c, struct queue *q)
     mono_t next = { INT64_MAX };
     if (timer_is_set(&a->stalled))
         return false;
-    uint32_t stalled = spill_is_exhausted(c) || MUTATED(stand_still) ? 0 : count_stalled(c, q, &next);
+    uint32_t stalled = spill_is_exhausted(c) || MUTATED(spill_nothing) ? 0 : count_stalled(c, q, &next);
     for (uint32_t most = stalled ? share_of(c, q, stalled) : 0; stalled; most /= 2) {
         thin_all(c, q, most);
         if (most == 0 || !partition_is_full(c, q))

@@ -53,7 +53,7 @@ static void a_key_in_hand_for_long_holds_up_no_other(void **state)
     assert_int_equal(queue_remaining(mail()), 0);
 }
 
-static void two_keys_that_stand_still_hold_up_no_third(void **state)
+static void two_stalled_keys_hold_up_no_third(void **state)
 {
     (void)state;
     struct taken t = { 0 };
@@ -351,7 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         on_disk(a_parked_key_holds_up_no_other_and_comes_in_order_when_it_is_free),
         on_disk(a_key_in_hand_for_long_holds_up_no_other),
-        on_disk(two_keys_that_stand_still_hold_up_no_third),
+        on_disk(two_stalled_keys_hold_up_no_third),
         on_disk(what_is_published_later_stays_behind_what_is_spilled),
         on_disk(a_delayed_event_comes_before_what_is_spilled),
         on_disk(a_key_that_fails_makes_room_at_once),
