@@ -237,6 +237,16 @@ def durability(request):
     return request.param
 
 
+def until(condition, seconds=30, otherwise=None):
+    """Polls condition() until it is true, and returns its value. After `seconds` the test fails with the message
+    `otherwise`, or with the last value."""
+    deadline = time.monotonic() + seconds
+    while not (last := condition()):
+        assert time.monotonic() < deadline, otherwise or last
+        time.sleep(0.02)
+    return last
+
+
 def run(*arguments, input=None, environment=None, timeout=60):
     """Runs a program of the build to its end and returns its subprocess.CompletedProcess."""
     return subprocess.run([str(BIN / arguments[0]), *arguments[1:]], input=input, capture_output=True, text=True,

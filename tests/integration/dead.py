@@ -1,5 +1,5 @@
 """Helpers for tests that make events fail, inspect dead letters, and redrive them. `s` is a sidecar."""
-import time
+from conftest import until
 
 
 def take_one(s, queue="q"):
@@ -44,11 +44,9 @@ def redrive(s, body=None, queue="q"):
     return answer.json
 
 
-def wait_for(s, figure, value, queue="q", timeout=40):
-    """Polls the queue's description until `figure` is `value`."""
-    deadline = time.monotonic() + timeout
-    while describe(s, queue)[figure] != value:
-        assert time.monotonic() < deadline, describe(s, queue)
+def until_figure(s, figure, value, queue="q"):
+    """Waits until the queue's description has this value of the figure."""
+    until(lambda: describe(s, queue)[figure] == value, 40, otherwise=f"{figure} is never {value}")
 
 
 def environment(s):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import balanced_ledger as ledger, free_port
+from conftest import balanced_ledger as ledger, until
 
 PATIENCE = 30
 
@@ -141,23 +141,13 @@ def get_subscription(sidecar, name="s"):
     return sidecar.http("GET", "/v1/subscriptions/" + name).json
 
 
-def until(question, what="nothing of the kind"):
-    """Polls question() until its answer is true, and returns it."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        answer = question()
-        if answer:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(what)
-
-
 def until_state(sidecar, state, name="s"):
-    return until(lambda: (lambda s: s if s["state"] == state else None)(get_subscription(sidecar, name)), f"never {state}")
+    return until(lambda: (lambda s: s if s["state"] == state else None)(get_subscription(sidecar, name)),
+                 otherwise=f"never {state}")
 
 
 def until_acked(sidecar, count, queue="q"):
-    until(lambda: ledger(sidecar, queue)["acked"] == count, f"never {count} acked")
+    until(lambda: ledger(sidecar, queue)["acked"] == count, otherwise=f"never {count} acked")
 
 
 def blocked(release):

@@ -1,6 +1,5 @@
 """HTTP over plain sockets, for tests that send malformed requests, send slowly, or close the connection early."""
 import socket
-import time
 
 HOST = "Host: localhost\r\n"
 DEADLINE = 20
@@ -27,14 +26,6 @@ def exchange(address, text):
 
 def status_of(received):
     return int(received.split(b" ", 2)[1])
-
-
-def eventually(condition):
-    """Polls condition() until it is true, and returns its value. A failure shows the last one."""
-    end = time.monotonic() + DEADLINE
-    while not (last := condition()):
-        assert time.monotonic() < end, last
-    return last
 
 
 def waiting_takes(sidecar):

@@ -13,12 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
 import zmq
 
-from conftest import Cluster, SANITIZED, run
+from conftest import Cluster, SANITIZED, run, until
 from rawclient import RawClient, body, data, number
 
 MEMORY_MIB = 1500 if SANITIZED else 300
@@ -36,16 +35,6 @@ def metric(sidecar, name):
         if line.startswith(name + " "):
             return float(line.split()[1])
     raise AssertionError(f"no {name}")
-
-
-def until(condition, seconds=30):
-    """Polls condition() until it holds; reaching the deadline fails the test."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("never happened")
 
 
 @pytest.fixture

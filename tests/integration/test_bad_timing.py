@@ -7,23 +7,13 @@ dead-letter queues that name themselves or form a cycle (test_dead_letters.py)."
 import concurrent.futures
 import os
 import struct
-import time
 
 import pytest
 
-from conftest import BIN, Process, balanced_ledger
+from conftest import BIN, Process, balanced_ledger, until
 from test_stream import Source
 
-PATIENCE = 40
 DURABILITIES = pytest.mark.parametrize("durability", ["memory", "disk"])
-
-
-def eventually(condition):
-    end = time.monotonic() + PATIENCE
-    while not (last := condition()):
-        assert time.monotonic() < end, last
-        time.sleep(0.01)
-    return last
 
 
 def described(sidecar, queue="q"):
@@ -72,7 +62,7 @@ def test_deleting_a_queue_answers_its_waiting_publishers(sidecar, pool, durabili
     sidecar.declare("q", capacity=1, durability=durability)
     sidecar.publish("q", "in")
     waiting = [pool.submit(sidecar.publish, "q", f"waits {i}", query="?wait=50s") for i in range(3)]
-    eventually(lambda: described(sidecar)["waiting_publishers"] >= 1)
+    until(lambda: described(sidecar)["waiting_publishers"] >= 1)
     delete(sidecar)
     for answer in (w.result() for w in waiting):
         assert answer.status == 404 and answer.json["reason"] in ("deleted", "unknown_queue")
@@ -101,9 +91,9 @@ def test_deleting_a_queue_ends_the_takes_of_its_consumer_and_of_a_standby(cluste
     active, standby = cluster.sidecar(broker), cluster.sidecar(broker)
     active.declare("q")
     takes = [pool.submit(active.take, "q", wait="50s")]
-    eventually(lambda: described(active)["consumer"])
+    until(lambda: described(active)["consumer"])
     takes.append(pool.submit(standby.take, "q", wait="50s"))
-    eventually(lambda: described(active)["standbys"] == 1)
+    until(lambda: described(active)["standbys"] == 1)
     assert active.ops("DELETE", "/v1/queues/q").status == 204  # it is empty
     for answer in (t.result() for t in takes):
         assert (answer.status, answer.json["reason"]) == (404, "deleted")
@@ -117,7 +107,7 @@ def test_deleting_a_queue_ends_its_streams_at_its_consumer_and_at_a_standby(clus
     with Source(active) as a:
         receipt = a.take()["receipt"]
         with Source(standby) as b:
-            eventually(lambda: described(active)["standbys"] == 1)
+            until(lambda: described(active)["standbys"] == 1)
             delete(active)
             for source in (a, b):
                 event, data = source.next()
@@ -136,7 +126,7 @@ def test_deleting_a_queue_that_a_topic_publish_waits_for_delivers_to_the_others(
     text = {"Content-Type": "text/plain"}
     assert sidecar.http("POST", "/v1/topics/all/events", "one", text).json["queues"] == {"audit": 1, "full": 1}
     waits = pool.submit(sidecar.http, "POST", "/v1/topics/all/events?wait=50s", "two", text, timeout=60)
-    eventually(lambda: sidecar.http("GET", "/v1/topics/all").json["waiting_publishers"] == 1)
+    until(lambda: sidecar.http("GET", "/v1/topics/all").json["waiting_publishers"] == 1)
     assert (balanced_ledger(sidecar, "audit")["accepted"], balanced_ledger(sidecar, "full")["accepted"]) == (1, 1)
     delete(sidecar, "full")
     answer = waits.result()
@@ -158,7 +148,7 @@ def test_a_purge_keeps_in_flight_events_and_admits_waiting_publishers(sidecar, p
     for i in range(2):
         sidecar.publish("q", f"delayed {i}", {"Content-Type": "text/plain", "Sluice-Delay": "1h"})
     waits = pool.submit(sidecar.publish, "q", "waited", query="?wait=50s")
-    eventually(lambda: described(sidecar)["waiting_publishers"] == 1)
+    until(lambda: described(sidecar)["waiting_publishers"] == 1)
     assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 4
     assert waits.result().status == 202
     ledger = balanced_ledger(sidecar)
@@ -177,7 +167,7 @@ def test_an_event_whose_lease_ends_after_a_purge_is_taken_by_the_next_purge(side
     sidecar.publish("q")
     [taken] = take(sidecar)
     assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 0
-    eventually(lambda: described(sidecar)["delayed"] == 1)
+    until(lambda: described(sidecar)["delayed"] == 1)
     assert sidecar.ops("POST", "/v1/queues/q/purge").json["purged"] == 1
     assert results(sidecar.ack("q", taken["receipt"]))[0] in ("expired", "unknown")
     ledger = balanced_ledger(sidecar)
@@ -206,7 +196,7 @@ def test_a_late_ack_settles_nothing_and_leaves_the_redelivery_alone(sidecar, dur
     sidecar.declare("q", lease="500ms", backoff="0s", durability=durability)
     sidecar.publish("q")
     [first] = take(sidecar)
-    eventually(lambda: described(sidecar)["in_flight"] == 0)
+    until(lambda: described(sidecar)["in_flight"] == 0)
     late = sidecar.ack("q", first["receipt"])
     assert (late.status, results(late)) == (207, ["expired"])
     [second] = take(sidecar)
@@ -325,7 +315,7 @@ def test_setting_the_clock_forward_makes_delayed_events_due(stepping, clock, dur
     assert stepping.take("q").json["events"] == [] and described(stepping)["delayed"] == 1
     clock.be_off(DAY)
     assert data_of(take(stepping)) == ["delayed"]
-    eventually(lambda: balanced_ledger(stepping, "ends")["expired"] == 1)
+    until(lambda: balanced_ledger(stepping, "ends")["expired"] == 1)
     assert balanced_ledger(stepping)["remaining"] == 1
 
 

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from conftest import BIN, run
-from pushing import until
+from conftest import BIN, run, until
 
 
 @pytest.fixture

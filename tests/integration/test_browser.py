@@ -13,12 +13,11 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import urllib.parse
 
 import pytest
 
-from conftest import SANITIZED, balanced_ledger
+from conftest import SANITIZED, balanced_ledger, until
 
 PAGE = pathlib.Path(__file__).with_name("browser.html").read_bytes()
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/http-api.md"
@@ -117,16 +116,14 @@ def first_seen(site):
     return list(dict.fromkeys(s["sequence"] for s in site.of("event")))
 
 
-def eventually_acked(sidecar, queue, count):
-    end = time.monotonic() + PATIENCE
-    while (ledger := balanced_ledger(sidecar, queue))["acked"] < count:
-        assert time.monotonic() < end, ledger
-    return ledger
+def until_acked(sidecar, queue, count):
+    until(lambda: balanced_ledger(sidecar, queue)["acked"] >= count, PATIENCE)
+    return balanced_ledger(sidecar, queue)
 
 
 def wait_acked(site, sidecar, count):
     site.wait_for("acked", count)
-    return eventually_acked(sidecar, "q", count)
+    return until_acked(sidecar, "q", count)
 
 
 def test_a_page_of_an_allowed_origin_streams_acks_and_reads_answers(broker, allowing, site, browse):
@@ -187,7 +184,7 @@ def test_the_documented_page_works_when_pasted(broker, allowing, site, browse):
     browse(site.origin)
     sidecar.publish("orders", '{"item": "book"}', {"Content-Type": "application/json"})
     assert site.wait_for("printed")[0]["words"] == [1, 1, {"item": "book"}]
-    eventually_acked(sidecar, "orders", 1)
+    until_acked(sidecar, "orders", 1)
     sidecar.ops("POST", "/v1/drain")
     site.wait(lambda s: any("this sidecar is draining" in p["words"][1] for p in s.seen if p["words"][0] == "paused:"))
 

@@ -17,8 +17,7 @@ import time
 
 import pytest
 
-from conftest import BIN, Process, describe, run
-from pushing import until
+from conftest import BIN, Process, describe, run, until
 
 
 def test_pub_and_sub_keep_lines_and_order(dev):

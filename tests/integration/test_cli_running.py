@@ -10,8 +10,8 @@ import signal
 import struct
 import termios
 
-from conftest import SANITIZED, describe, run
-from pushing import ledger, until
+from conftest import SANITIZED, describe, run, until
+from pushing import ledger
 
 
 def test_pub_keeps_the_order_of_many_lines_and_stays_small(dev, start):

@@ -7,8 +7,7 @@ import threading
 
 import pytest
 
-from conftest import Process, describe, run
-from pushing import until
+from conftest import Process, describe, run, until
 
 
 def sluice(dev, *arguments, status=0):

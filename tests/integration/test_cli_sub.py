@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from conftest import BIN, describe, run
-from pushing import until
+from conftest import BIN, describe, run, until
 
 
 def peek(dev, *more):

@@ -1,8 +1,7 @@
 """Consuming over HTTP: take, ack, nack, extend, leases, pause, and how the turn passes between sidecars."""
 import concurrent.futures
 
-from conftest import call
-from rawhttp import eventually
+from conftest import call, until
 
 
 def receipts(answer):
@@ -104,7 +103,7 @@ def test_sidecars_that_loop_over_take_and_ack_alternate(cluster, broker):
         for i in range(3):
             active, other = sidecars[i % 2], sidecars[(i + 1) % 2]
             waiting = pool.submit(other.take, "q", wait="30s")
-            eventually(lambda: active.http("GET", "/v1/queues/q").json["standbys"] == 1)
+            until(lambda: active.http("GET", "/v1/queues/q").json["standbys"] == 1)
             assert active.ack("q", *receipts(held)).status == 200
             held = waiting.result()
             assert [e["event"]["data"] for e in held.json["events"]] == [str(i + 1)]
@@ -152,7 +151,7 @@ def test_an_unused_turn_is_released(cluster, broker):
     s = cluster.sidecar(broker, "--turn-idle", "200ms")
     s.declare("q")
     assert s.take("q").headers["Sluice-Consumer"] == "active"
-    eventually(lambda: s.http("GET", "/v1/queues/q").json["consumer"] is None)
+    until(lambda: s.http("GET", "/v1/queues/q").json["consumer"] is None)
 
 
 def test_a_fencing_token_fits_in_a_double(cluster):

@@ -2,12 +2,11 @@
 check, and SIGHUP adds and removes keys."""
 import json
 import signal
-import time
 
 import pytest
 import zmq
 
-from conftest import run
+from conftest import run, until
 from rawclient import data
 
 
@@ -36,15 +35,6 @@ def guarded(cluster, keys, *flags, **more):
 def with_keys(keys, mine, broker="broker"):
     """Returns a sidecar's flags for its own key pair and the broker's public key."""
     return ["--curve-secret-key-file", str(keys / f"{mine}.key"), "--curve-broker-key-file", str(keys / f"{broker}.pub")]
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("never happened")
 
 
 def attach_error(sidecar):

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from conftest import balanced_ledger as ledger
-from dead import describe, make_dead, fail, peek, sync_to_disk, redrive, settle, take_one, wait_for
+from dead import describe, make_dead, fail, peek, sync_to_disk, redrive, settle, take_one, until_figure
 
 TEXT = "no luck: Grüße an 🐇 \"quoted\"\n"
 
@@ -77,7 +77,7 @@ def test_a_lease_that_runs_out_is_a_failure(sidecar, durability):
     sidecar.declare("q", durability=durability, lease="200ms", max_deliveries=1)
     sidecar.publish("q")
     take_one(sidecar)
-    wait_for(sidecar, "dead", 1)
+    until_figure(sidecar, "dead", 1)
     trouble = peek(sidecar, "dead")[0]["trouble"]
     assert (trouble["reason"], trouble["failures"], trouble["error"]) == ("max_deliveries", 1, "the lease ran out")
 
@@ -97,7 +97,7 @@ def test_a_consumer_that_vanishes_counts_a_failure_and_one_that_leaves_does_not(
         take_one(killed)
         assert [e.get("trouble", {}).get("crashes", 0) for e in peek(watching, "in_flight")] == [crashes - 1]
         killed.kill()
-        wait_for(watching, "in_flight", 0)
+        until_figure(watching, "in_flight", 0)
     [event] = peek(watching, "dead")
     assert (event["trouble"]["reason"], event["trouble"]["failures"], event["trouble"]["crashes"]) == ("crash_loop", 0, 2)
     assert ledger(watching)["dead_lettered"] == 1
@@ -109,7 +109,7 @@ def test_a_full_dead_store_holds_events_in_their_queue_until_there_is_room(sidec
     assert (describe(sidecar)["dead"], describe(sidecar)["delayed"]) == (1, 1)
     assert [(e["sequence"], e["trouble"]["failures"]) for e in peek(sidecar, "delayed")] == [(2, 1)]
     assert sidecar.ops("POST", "/v1/queues/q/purge?state=dead").json == {"purged": 1}
-    wait_for(sidecar, "dead", 1)
+    until_figure(sidecar, "dead", 1)
     assert [e["sequence"] for e in peek(sidecar, "dead")] == [2]
     assert (ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"], ledger(sidecar)["purged"]) == (2, 0, 0)
 

@@ -1,12 +1,11 @@
 """`dead_letter`: a queue that receives the dead letters of others, what happens when it is full, and which settings are
 refused."""
 import datetime
-import time
 
 import pytest
 
-from conftest import balanced_ledger as ledger
-from dead import describe, make_dead, fail, peek, sync_to_disk, settle, take_one, wait_for
+from conftest import balanced_ledger as ledger, until
+from dead import describe, make_dead, fail, peek, sync_to_disk, settle, take_one, until_figure
 
 
 def said(event):
@@ -44,11 +43,9 @@ def test_a_full_dead_letter_queue_holds_dead_letters_back_visibly(sidecar, durab
     assert describe(sidecar)["dead_letter_held"] == 1
     sidecar.ops("POST", "/v1/queues/dead/close")
     settle(sidecar, "dead", ack=[take_one(sidecar, "dead")["receipt"]])
-    deadline = time.monotonic() + 40
-    while peek(sidecar, "delayed")[0]["trouble"]["reason"] != "dead_letter_closed":
-        assert time.monotonic() < deadline
+    until(lambda: peek(sidecar, "delayed")[0]["trouble"]["reason"] == "dead_letter_closed", 40)
     sidecar.ops("POST", "/v1/queues/dead/open")
-    wait_for(sidecar, "ready", 1, "dead")
+    until_figure(sidecar, "ready", 1, "dead")
     assert describe(sidecar)["dead_letter_held"] == 0
 
 

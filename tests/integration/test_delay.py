@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import balanced_ledger, run
+from conftest import balanced_ledger, run, until
 
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -37,13 +37,6 @@ def take(s, queue="q", wait="0s"):
     if events:
         assert s.ack(queue, *[e["receipt"] for e in events]).status == 200
     return [e["event"]["id"] for e in events]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
 
 
 def test_a_delayed_event_is_delivered_after_its_time_and_not_before(sidecar, durability):
@@ -79,7 +72,7 @@ def test_an_expired_event_is_counted_and_not_delivered(sidecar, durability):
     publish(sidecar, event("gone", expirytime=stamp(-60)), event("soon", expirytime=stamp(1)), event("stays"),
             event("lasts", expirytime=stamp(3600)))
     publish(sidecar, event("held too long", expirytime=stamp(1)), Sluice_Delay="1h")
-    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 3)
+    until(lambda: balanced_ledger(sidecar)["expired"] == 3)
     assert take(sidecar, wait="20s") == ["stays", "lasts"] and delayed(sidecar) == []
     assert balanced_ledger(sidecar)["remaining"] == 0
 
@@ -89,7 +82,7 @@ def test_a_ttl_expires_every_event_of_its_request(sidecar):
     publish(sidecar, event("soon"), event("soon, too"), Sluice_TTL="1s")
     publish(sidecar, event("held too long"), Sluice_TTL="1s", Sluice_Delay="1h")
     publish(sidecar, event("lasts"), Sluice_TTL="12h")
-    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 3)
+    until(lambda: balanced_ledger(sidecar)["expired"] == 3)
     told = sidecar.http("GET", "/v1/queues/q/events/4").json
     assert told["state"] == "ready" and "expirytime" not in told["event"]
     [lasts] = sidecar.http("GET", "/v1/queues/q/peek").json["events"]
@@ -110,7 +103,7 @@ def test_delays_expiries_and_cancels_survive_a_killed_broker(cluster):
     s.stop()
     s = cluster.sidecar(cluster.broker())
     assert take(s, wait="25s") == ["late"]
-    wait_for(lambda: balanced_ledger(s)["expired"] == 2)
+    until(lambda: balanced_ledger(s)["expired"] == 2)
     assert [(e["event"]["id"], e["ready_at"]) for e in delayed(s)] == [("far", "2099-01-02T09:00:00Z")]
     assert s.http("DELETE", "/v1/queues/q/events/2").status == 404
     assert s.http("DELETE", "/v1/queues/q/events/1").status == 204
@@ -159,7 +152,7 @@ def test_in_an_ordered_queue_a_delayed_event_takes_its_place_when_due(sidecar, d
         came += take(sidecar, wait="20s")
     assert sorted(came) == ["due first", "due second", "now", "other"]
     assert came.index("due first") < came.index("due second") or not in_time
-    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 1)
+    until(lambda: balanced_ledger(sidecar)["expired"] == 1)
     assert {k: v for k, v in balanced_ledger(sidecar).items() if k in ("acked", "purged", "remaining")} == {
         "acked": 4, "purged": 1, "remaining": 0}
 
@@ -182,7 +175,7 @@ def test_in_an_ordered_queue_delays_and_back_offs_survive_a_killed_broker(cluste
     s.stop()
     s = cluster.sidecar(cluster.broker())
     assert take(s, wait="25s") == ["free"]
-    wait_for(lambda: balanced_ledger(s)["expired"] == 1)
+    until(lambda: balanced_ledger(s)["expired"] == 1)
     assert take(s) == []
     state = s.http("GET", "/v1/queues/q").json
     assert (state["delayed"], state["ready"], state["parked"]) == (3, 1, {"keys": 1, "events": 1})
@@ -216,7 +209,7 @@ def test_a_topic_passes_delay_and_expiry_to_every_queue(sidecar):
         assert answer.status == 202 and set(answer.json["queues"]) == {"a", "b"}, answer.body
     for queue in ("a", "b"):
         assert take(sidecar, queue, wait="20s") == ["now"]
-        wait_for(lambda: balanced_ledger(sidecar, queue)["expired"] == 1)
+        until(lambda: balanced_ledger(sidecar, queue)["expired"] == 1)
         assert [e["ready_at"] for e in delayed(sidecar, queue)] == ["2099-01-02T09:00:00Z"]
     sidecar.declare("parts", partitions=2)
     sidecar.http("PUT", "/v1/topics/all/bindings/parts", {})
@@ -229,7 +222,7 @@ def test_a_dapr_ttl_is_an_expiry(sidecar):
     for ttl in (1, 3600):
         assert sidecar.http("POST", f"/v1.0/publish/sluice/q?metadata.ttlInSeconds={ttl}", json.dumps(ttl),
                             {"Content-Type": "application/json"}).status == 204
-    wait_for(lambda: balanced_ledger(sidecar)["expired"] == 1)
+    until(lambda: balanced_ledger(sidecar)["expired"] == 1)
     [left] = sidecar.take("q", max=9, wait="20s").json["events"]
     assert left["event"]["data"] == 3600
 

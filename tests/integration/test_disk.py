@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from conftest import BIN, Process, SANITIZED
+from conftest import BIN, Process, SANITIZED, until
 from load import BATCH, LONG, History, Client, Consumer, Publisher, drained, ledger, restart
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
@@ -125,9 +125,7 @@ class Waiting(threading.Thread):
 
 def is_waited_for(sidecar):
     """Waits until a publisher of the queue "disk" waits for room."""
-    deadline = time.monotonic() + 30
-    while sidecar.http("GET", "/v1/queues/disk").json["waiting_publishers"] == 0:
-        assert time.monotonic() < deadline
+    until(lambda: sidecar.http("GET", "/v1/queues/disk").json["waiting_publishers"])
 
 
 def served_while_full(cluster, broker):
@@ -271,13 +269,6 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
     drained(history, sidecar, "load")
     consumer.finish()
     history.check(crashes=1)
-
-
-def until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_segments_that_a_full_disk_cannot_remove_are_removed_later(cluster, tmp_path):

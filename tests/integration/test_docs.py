@@ -9,8 +9,7 @@ import sys
 
 import pytest
 
-from conftest import BIN, SANITIZED, Process, Sidecar, call, free_port, run
-from pushing import until
+from conftest import BIN, SANITIZED, Process, Sidecar, call, free_port, run, until
 
 ROOT = pathlib.Path(__file__).parents[2]
 

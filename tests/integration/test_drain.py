@@ -6,7 +6,8 @@ import json
 import os
 import signal
 
-from rawhttp import DEADLINE, eventually
+from conftest import until
+from rawhttp import DEADLINE
 
 
 def test_a_publish_waiting_in_a_broker_that_dies_is_unknown(cluster):
@@ -17,7 +18,7 @@ def test_a_publish_waiting_in_a_broker_that_dies_is_unknown(cluster):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         generated = pool.submit(s.publish, "q", query="?wait=3s")
         named = pool.submit(s.publish, "q", "x", {"Idempotency-Key": "mine"}, "?wait=3s")
-        eventually(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 2)
+        until(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 2)
         broker.kill()
         for answer, retryable in ((generated.result(), False), (named.result(), True)):
             assert (answer.status, answer.json["reason"], answer.json["retryable"]) == (504, "unknown", retryable)
@@ -40,7 +41,7 @@ def test_a_stopping_sidecar_answers_undecided_publishes_as_unknown(cluster, brok
     s.publish("q")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = pool.submit(s.publish, "q", query="?wait=60s")
-        eventually(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
+        until(lambda: s.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
         assert s.stop() == 0
         assert (waiting.result().status, waiting.result().json["reason"]) == (504, "unknown")
     assert log_of(s, "sidecar") == [
@@ -65,7 +66,7 @@ def test_the_log_says_what_a_drain_waited_for_and_why(cluster, broker):
     s.publish("q")
     assert len(s.take("q", wait="5s").json["events"]) == 1
     broker.kill()
-    eventually(lambda: s.ops("GET", "/readyz").status == 503)
+    until(lambda: s.ops("GET", "/readyz").status == 503)
     answer = s.ops("POST", "/v1/drain").json
     assert answer == {"drained": False, "undecided": 0, "held": 1}
     assert s.stop() == 0
@@ -88,7 +89,7 @@ def test_a_stopping_sidecar_answers_a_call_that_was_sent_as_unknown(cluster, bro
         looking.request("GET", "/v1/queues/q")
         acking.request("POST", "/v1/queues/q/acks", json.dumps({"ack": [receipt]}))
         for _ in range(2): # later requests are answered, so these have arrived
-            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 4)
+            until(lambda: s.ops("GET", "/healthz").json["connections"] == 4)
         s.popen.send_signal(signal.SIGTERM)
         for connection, said in ((purging, (504, "unknown")), (looking, (503, "draining"))):
             answer = connection.getresponse()
@@ -105,7 +106,7 @@ def test_a_stopping_sidecar_answers_a_held_call_as_unknown(cluster, broker):
     s = cluster.sidecar(broker)
     s.declare("q")
     broker.kill()
-    eventually(lambda: s.ops("GET", "/readyz").status == 503)
+    until(lambda: s.ops("GET", "/readyz").status == 503)
     purging = http.client.HTTPConnection(s.ready["ops"], timeout=30)
     purging.request("POST", "/v1/queues/q/purge")
     assert s.ops("GET", "/livez").status == 200 # a later request is answered, so this one has arrived
@@ -121,7 +122,7 @@ def test_acks_are_accepted_after_sigterm_and_end_the_drain(cluster, broker):
     s.publish("q")
     receipt = s.take("q", wait="5s").json["events"][0]["receipt"]
     s.popen.send_signal(signal.SIGTERM)
-    eventually(lambda: s.take("q").status == 503)
+    until(lambda: s.take("q").status == 503)
     assert s.publish("q").status == 202
     assert s.ack("q", receipt).json["results"][0]["result"] == "acked"
     assert s.popen.wait(timeout=10) == 0
@@ -133,14 +134,14 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
     s.publish("q")
     assert len(s.take("q", wait="5s").json["events"]) == 1
     s.popen.send_signal(signal.SIGTERM)
-    eventually(lambda: s.take("q").status == 503)
+    until(lambda: s.take("q").status == 503)
     s.popen.send_signal(signal.SIGHUP)
     for _ in range(3):
         assert s.publish("q").status == 202
     with concurrent.futures.ThreadPoolExecutor() as pool:
         draining = pool.submit(s.ops, "POST", "/v1/drain")  # such as a preStop hook's
         for _ in range(2):  # later requests are answered, so this one has arrived
-            eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
+            until(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
         s.popen.send_signal(signal.SIGTERM)
         assert draining.result().json == {"drained": False, "undecided": 0, "held": 1}
     assert s.popen.wait(timeout=10) == 0
@@ -154,13 +155,13 @@ def test_metrics_during_a_stop_have_at_least_the_sidecar_s_own(cluster, broker):
     s.publish("q")
     assert len(s.take("q", wait="5s").json["events"]) == 1
     s.popen.send_signal(signal.SIGTERM)
-    eventually(lambda: s.take("q").status == 503)
+    until(lambda: s.take("q").status == 503)
     broker.popen.send_signal(signal.SIGSTOP)
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:
             metrics = pool.submit(s.ops, "GET", "/metrics")
             for _ in range(2):
-                eventually(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
+                until(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
             s.popen.send_signal(signal.SIGTERM)
             assert metrics.result().status == 200 and b"sluice_http_requests_total" in metrics.result().body
     finally:
@@ -175,7 +176,7 @@ def test_a_drain_ends_with_the_last_event_settled_though_publishers_go_on(cluste
     with concurrent.futures.ThreadPoolExecutor() as pool:
         publishing = pool.submit(s.publish, "q", query="?wait=5s")
         draining = pool.submit(s.ops, "POST", "/v1/drain", timeout=DEADLINE)
-        eventually(lambda: s.take("q").status == 503)
+        until(lambda: s.take("q").status == 503)
         assert s.ack("q", receipt).status == 200
         assert draining.result().json["drained"] is True
         assert publishing.result().status == 202

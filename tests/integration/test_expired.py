@@ -2,12 +2,11 @@
 import datetime
 import json
 import re
-import time
 
 import conftest
 import pytest
 
-from conftest import run
+from conftest import run, until
 
 UTC = datetime.timezone.utc
 
@@ -38,13 +37,6 @@ def expired_and_remaining(s, queue="q"):
     return ledger["expired"], ledger["remaining"]
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
-
-
 def take(s, queue="q"):
     """Takes and acks what is ready. Returns the events."""
     events = s.take(queue, max=100, wait="20s").json["events"]
@@ -58,7 +50,7 @@ def test_an_expired_event_is_dead_and_can_be_redriven(sidecar, durability):
     publish(sidecar, "soon", expires=1)
     publish(sidecar, "held too long", expires=1, delay="1h")
     publish(sidecar, "stays")
-    wait_for(lambda: expired_and_remaining(sidecar) == (3, 1))
+    until(lambda: expired_and_remaining(sidecar) == (3, 1))
     dead = peek(sidecar, "dead")
     assert [(e["event"]["id"], e["attempt"], e["trouble"]["reason"]) for e in dead] == [
         (id, 0, "expired") for id in ("late", "soon", "held too long")]
@@ -72,11 +64,11 @@ def test_an_expired_event_is_dead_and_can_be_redriven(sidecar, durability):
 def test_without_dead_letter_expired_an_expired_event_is_only_counted(sidecar, durability):
     sidecar.declare("q", durability=durability, ttl="10ms")
     publish(sidecar, "gone")
-    wait_for(lambda: expired_and_remaining(sidecar) == (1, 0))
+    until(lambda: expired_and_remaining(sidecar) == (1, 0))
     assert peek(sidecar, "dead") == []
     sidecar.declare("q", dead_letter_expired=True)
     publish(sidecar, "kept")
-    wait_for(lambda: expired_and_remaining(sidecar) == (2, 0))
+    until(lambda: expired_and_remaining(sidecar) == (2, 0))
     assert [e["event"]["id"] for e in peek(sidecar, "dead")] == ["kept"]
 
 
@@ -95,7 +87,7 @@ def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, 
     s = cluster.sidecar(broker, "--operations")
     s.declare("q", durability=durability, ttl="10ms", dead_letter_expired=True, dead_capacity=1)
     publish(s, "first", "held")
-    wait_for(lambda: describe(s)["dead_letter_held"] == 1)
+    until(lambda: describe(s)["dead_letter_held"] == 1)
     assert expired_and_remaining(s) == (1, 1)
     [held] = peek(s, "delayed")
     assert (held["event"]["id"], held["trouble"]["reason"], held["trouble"]["failures"]) == ("held", "dead_letter_full", 0)
@@ -111,14 +103,14 @@ def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, 
         assert f"sluice_queue_{line}\n" in text, text
     assert s.take("q", wait="1s").json["events"] == []
     s.declare("q", dead_capacity=2)
-    wait_for(lambda: expired_and_remaining(s) == (2, 0))
+    until(lambda: expired_and_remaining(s) == (2, 0))
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["first", "held"] and describe(s)["dead_letter_held"] == 0
 
 
 def test_held_expired_events_can_be_cancelled_and_purged(sidecar, durability):
     sidecar.declare("q", durability=durability, ttl="10ms", dead_letter_expired=True, dead_capacity=0)
     publish(sidecar, "a", "b", "c")
-    wait_for(lambda: describe(sidecar)["dead_letter_held"] == 3)
+    until(lambda: describe(sidecar)["dead_letter_held"] == 3)
     assert sidecar.http("DELETE", "/v1/queues/q/events/2").status == 204
     assert sidecar.ops("POST", "/v1/queues/q/purge").json == {"purged": 2}
     assert expired_and_remaining(sidecar) == (0, 0) and describe(sidecar)["dead_letter_held"] == 0
@@ -136,19 +128,19 @@ def test_expired_events_survive_the_broker_wherever_they_are(cluster, how):
     publish(s, "expires", queue="q", expires=2)
     s.http("PUT", "/v1/queues/sent", {"ttl": "10ms"})
     publish(s, "letter", "held", queue="sent")
-    wait_for(lambda: describe(s)["dead_letter_held"] >= 1 and describe(s, "sent")["dead_letter_held"] == 1)
+    until(lambda: describe(s)["dead_letter_held"] >= 1 and describe(s, "sent")["dead_letter_held"] == 1)
     s.ops("POST", "/v1/queues/q/resume")  # answered once everything before it is on disk
     if how == "killed":
         broker.kill()
     assert s.stop() == 0 and (how == "killed" or broker.stop() == 0)
     s = cluster.sidecar(cluster.broker())
-    wait_for(lambda: (describe(s)["dead_letter_held"], describe(s, "sent")["dead_letter_held"]) == (2, 1))
+    until(lambda: (describe(s)["dead_letter_held"], describe(s, "sent")["dead_letter_held"]) == (2, 1))
     assert (expired_and_remaining(s), expired_and_remaining(s, "sent")) == ((2, 2), (1, 2))
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["dead", "dead, too"]
     assert [e["event"]["id"] for e in peek(s, "delayed")] == ["held", "expires"]
     assert [e["id"] for e in take(s, "dead")] == ["letter"]
     s.declare("q", dead_capacity=9)
-    wait_for(lambda: (expired_and_remaining(s), expired_and_remaining(s, "sent")) == ((4, 0), (2, 1)))
+    until(lambda: (expired_and_remaining(s), expired_and_remaining(s, "sent")) == ((4, 0), (2, 1)))
     assert [(e["id"], e["sluicedeadreason"]) for e in take(s, "dead")] == [("held", "expired")]
     assert [e["event"]["id"] for e in peek(s, "dead")] == ["dead", "dead, too", "held", "expires"]
     assert [e["id"] for e in take(s, "sent")] == ["alive"]
@@ -159,7 +151,7 @@ def test_the_cli_declares_shows_and_redrives_expired_events(sidecar):
     done = run("sluice", "queue", "declare", "q", "ttl=10ms", "dead_letter_expired=true", environment=shell)
     assert done.returncode == 0, done.stderr
     run("sluice", "pub", "q", "too late", environment=shell)
-    wait_for(lambda: expired_and_remaining(sidecar) == (1, 0))
+    until(lambda: expired_and_remaining(sidecar) == (1, 0))
     shown = run("sluice", "queue", "peek", "q", "--state", "dead", environment=shell).stdout
     assert re.search(r"#1 +dead .*too late\n +expired: failures 0, crashes 0", shown), shown
     assert re.search(r"^dead_letter_expired +yes$", run("sluice", "queue", "show", "q", environment=shell).stdout, re.M)
@@ -177,6 +169,6 @@ def test_the_configuration_has_the_setting_and_refuses_a_non_boolean(cluster, tm
     s = cluster.sidecar(cluster.broker("--config", str(config)))
     assert describe(s)["dead_letter_expired"] is True
     publish(s, "kept")
-    wait_for(lambda: len(peek(s, "dead")) == 1)
+    until(lambda: len(peek(s, "dead")) == 1)
     refused = s.http("PUT", "/v1/queues/other", {"dead_letter_expired": "perhaps"})
     assert refused.status == 400 and "'dead_letter_expired'" in refused.json["detail"]

@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from conftest import call
-from rawhttp import HOST, dial, eventually, exchange, receive_all, status_of, waiting_takes
+from conftest import call, until
+from rawhttp import HOST, dial, exchange, receive_all, status_of, waiting_takes
 
 
 @pytest.fixture
@@ -192,10 +192,10 @@ def test_a_byte_now_and_then_does_not_keep_a_connection_open(cluster, broker):
 def test_a_take_whose_client_vanished_leaves_the_line(q, end):
     with dial(q.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
-        eventually(lambda: waiting_takes(q) == 1)
+        until(lambda: waiting_takes(q) == 1)
         if end == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    eventually(lambda: waiting_takes(q) == 0)
+    until(lambda: waiting_takes(q) == 0)
     q.publish("q", "kept")
     taken = q.take("q", wait="10s").json["events"]
     assert [(e["event"]["data"], e["attempt"]) for e in taken] == [("kept", 1)]
@@ -206,18 +206,18 @@ def test_a_half_closed_client_gets_unknown_for_its_publish(q):
     q.publish("q")
     with dial(q.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/events?wait=60s HTTP/1.1\r\n{HOST}Content-Length: 1\r\n\r\nx".encode())
-        eventually(lambda: q.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
+        until(lambda: q.http("GET", "/v1/queues/q").json["waiting_publishers"] == 1)
         connection.shutdown(socket.SHUT_WR)
         received = receive_all(connection)
     assert status_of(received) == 504 and b'"reason":"unknown","retryable":false' in received
     q.ops("POST", "/v1/queues/q/purge")  # makes room: the publish is accepted after all
-    eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
+    until(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
 
 
 def test_a_half_closed_client_gets_the_end_of_its_take(q):
     with dial(q.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
-        eventually(lambda: waiting_takes(q) == 1)
+        until(lambda: waiting_takes(q) == 1)
         connection.shutdown(socket.SHUT_WR)
         received = receive_all(connection)
     assert status_of(received) == 408 and b'"detail":"the client shut down its side of the connection' in received
@@ -238,7 +238,7 @@ def test_a_half_closed_client_gets_unknown_for_its_acks(q, broker):
     finally:
         broker.popen.send_signal(signal.SIGCONT)
     assert status_of(received) == 207 and b'"result":"unknown"' in received
-    eventually(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["acked"] == 1)
+    until(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["acked"] == 1)
 
 
 def test_a_vanished_take_passes_the_turn_to_the_other_sidecar(cluster, broker):
@@ -246,7 +246,7 @@ def test_a_vanished_take_passes_the_turn_to_the_other_sidecar(cluster, broker):
     first.declare("q")
     with dial(first.ready["http"]) as connection:
         connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
-        eventually(lambda: first.http("GET", "/v1/queues/q").json["consumer"])
+        until(lambda: first.http("GET", "/v1/queues/q").json["consumer"])
     first.publish("q", "for the second")
     assert second.take("q", wait="15s").json["events"][0]["event"]["data"] == "for the second"
 
@@ -259,9 +259,9 @@ def test_an_answer_that_cannot_be_written_returns_its_events(q):
     with dial(q.ready["http"]) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(f"POST /v1/queues/q/take?max=8 HTTP/1.1\r\n{HOST}\r\n".encode())
-        eventually(lambda: q.http("GET", "/v1/queues/q").json["in_flight"] > 0)
+        until(lambda: q.http("GET", "/v1/queues/q").json["in_flight"] > 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    eventually(lambda: q.http("GET", "/v1/queues/q").json["in_flight"] == 0)
+    until(lambda: q.http("GET", "/v1/queues/q").json["in_flight"] == 0, 20)  # before a lease ends
     assert q.take("q", wait="5s").json["events"][0]["sequence"] == 1
 
 
@@ -276,7 +276,7 @@ def test_a_thousand_takes_wait_at_once_and_each_gets_its_event(cluster, broker):
     try:
         for connection in connections:
             connection.sendall(f"POST /v1/queues/q/take?wait=60s HTTP/1.1\r\n{HOST}\r\n".encode())
-        eventually(lambda: waiting_takes(s) == 1024)
+        until(lambda: waiting_takes(s) == 1024)
         for start in (0, 512):
             batch = [{"specversion": "1.0", "id": str(start + i), "source": "/s", "type": "t"} for i in range(512)]
             assert s.ops("POST", "/v1/queues/q/events", batch,

@@ -2,7 +2,6 @@
 id, and after a backlog is gone. Skipped under sanitizers, which need memory of their own."""
 import http.client
 import json
-import os
 import re
 import time
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import run
+from conftest import run, until
 
 KEYS = [f"customer-{i}" for i in range(12)]
 
@@ -68,13 +68,6 @@ def assert_in_order(seen):
         newest[key] = max(newest[key], number)
 
 
-def wait_for(condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("durability", ["memory", "disk"])
 def test_two_sidecars_consume_in_parallel_and_each_key_keeps_its_order(cluster, durability):
     broker = cluster.broker()
@@ -89,7 +82,7 @@ def test_two_sidecars_consume_in_parallel_and_each_key_keeps_its_order(cluster, 
     for number in range(10, 30):
         for key in KEYS:
             publish(second, key, number)
-    wait_for(lambda: len(seen) >= 30 * len(KEYS))
+    until(lambda: len(seen) >= 30 * len(KEYS), 40)
     one.stop(), two.stop()
     assert len(seen) == 30 * len(KEYS) and one.count and two.count
     assert_in_order(seen)
@@ -102,14 +95,14 @@ def test_partitions_are_shared_evenly_and_a_killed_sidecars_are_taken_over(clust
     sidecars[0].declare("q", partitions=6)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = [pool.submit(s.take, "q", wait="25s", max=100) for s in sidecars]
-        wait_for(lambda: describe(sidecars[0])["active_consumers"] == 3)
+        until(lambda: describe(sidecars[0])["active_consumers"] == 3)
         assert sorted(shares(sidecars[0]).values()) == [2, 2, 2]
         assert describe(sidecars[0])["standbys"] == 0
         shown = run("sluice", "queue", "show", "q", environment={"SLUICE_URL": f"http://{sidecars[0].ready['http']}"}).stdout
         assert "shares.5" in shown and "next_consumer" in shown
         for s in sidecars[1:]:
             s.kill()
-        wait_for(lambda: describe(sidecars[0])["active_consumers"] == 1)
+        until(lambda: describe(sidecars[0])["active_consumers"] == 1, 40)
         for number in range(3):
             for key in KEYS:
                 publish(sidecars[0], key, number)
@@ -127,7 +120,7 @@ def test_more_sidecars_than_partitions_stand_by(cluster, broker):
     sidecars[0].declare("q", partitions=2)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = [pool.submit(s.take, "q", wait="20s") for s in sidecars[:2]]
-        wait_for(lambda: describe(sidecars[0])["active_consumers"] == 2)
+        until(lambda: describe(sidecars[0])["active_consumers"] == 2)
         last = sidecars[2].take("q")
         assert last.headers["Sluice-Consumer"] == "standby" and last.json["events"] == []
         for key in KEYS:  # each partition gets some, so both takes end
@@ -177,7 +170,7 @@ def test_the_fencing_token_grows_as_partitions_come_back(cluster, broker):
     held = first.take("q", wait="5s")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         other = pool.submit(second.take, "q", wait="5s")
-        wait_for(lambda: describe(first)["active_consumers"] == 2)
+        until(lambda: describe(first)["active_consumers"] == 2)
         other_token = None
         for key in KEYS:
             publish(first, key, 1)
@@ -186,6 +179,6 @@ def test_the_fencing_token_grows_as_partitions_come_back(cluster, broker):
         second.ack("q", *(e["receipt"] for e in answer.json["events"]))
     assert second.ops("POST", "/v1/drain", "").status == 200
     first.ack("q", *(e["receipt"] for e in held.json["events"]))
-    wait_for(lambda: set(shares(first)) == {describe(first)["consumer"]} and describe(first)["active_consumers"] == 1)
+    until(lambda: set(shares(first)) == {describe(first)["consumer"]} and describe(first)["active_consumers"] == 1)
     again = first.take("q", max=100, wait="5s")
     assert again.json["events"] and int(again.headers["Sluice-Consumer-Epoch"]) > other_token

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from conftest import BIN
-from pushing import (PATIENCE, application, blocked, free_port, ledger, get_subscription, named, subscribe, until,
-                     until_acked, until_state)
+from conftest import BIN, free_port, until
+from pushing import (PATIENCE, application, blocked, ledger, get_subscription, named, subscribe, until_acked,
+                     until_state)
 
 
 # ------------------------------------------------------------------ the request

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from conftest import BIN
-from pushing import (PATIENCE, application, blocked, get_subscription, gigabyte, ledger, named, subscribe, until,
-                     until_acked, until_state)
+from conftest import BIN, until
+from pushing import (PATIENCE, application, blocked, get_subscription, gigabyte, ledger, named, subscribe, until_acked,
+                     until_state)
 
 
 # ------------------------------------------------------------------ the meaning of the status

@@ -2,7 +2,8 @@
 anything."""
 import threading
 
-from pushing import PATIENCE, application, get_subscription, named, subscribe, until, until_acked, until_state
+from conftest import until
+from pushing import PATIENCE, application, get_subscription, named, subscribe, until_acked, until_state
 
 
 def test_the_handshake_comes_first_and_every_push_carries_its_origin(named, application):

@@ -5,7 +5,7 @@ import re
 import time
 
 from conftest import balanced_ledger as ledger, run
-from dead import describe, make_dead, environment, peek, peek_all, redrive, settle, take_all, take_one, wait_for
+from dead import describe, make_dead, environment, peek, peek_all, redrive, settle, take_all, take_one, until_figure
 
 
 def with_a_thousand_dead(cluster):
@@ -105,16 +105,14 @@ def test_a_redrive_at_a_rate_runs_in_the_background_and_can_be_stopped(sidecar, 
     sidecar.declare("elsewhere", durability=durability, capacity=2)
     answer = sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 1000, "to": "elsewhere"})
     assert (answer.status, answer.json) == (202, {"redriven": 0, "left": 5, "running": True})
-    deadline = time.monotonic() + 40
-    while describe(sidecar)["redrive"] != {"redriven": 2, "left": 3, "rate": 1000, "to": "elsewhere", "waits": True}:
-        assert time.monotonic() < deadline, describe(sidecar)
+    until_figure(sidecar, "redrive", {"redriven": 2, "left": 3, "rate": 1000, "to": "elsewhere", "waits": True})
     again = sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 5})
     assert again.status == 409 and "stop it first" in again.json["detail"]
     assert redrive(sidecar, {"stop": True}) == {"redriven": 2, "left": 3}
     assert describe(sidecar)["redrive"] is None
     assert sidecar.ops("POST", "/v1/queues/q/redrive", {"rate": 1000}).status == 202
-    wait_for(sidecar, "ready", 3)
-    wait_for(sidecar, "redrive", None)
+    until_figure(sidecar, "ready", 3)
+    until_figure(sidecar, "redrive", None)
     assert describe(sidecar)["dead"] == 0
 
 

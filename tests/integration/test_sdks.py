@@ -1,7 +1,6 @@
 """The official CloudEvents SDKs for Python and JavaScript, unmodified: they publish in binary and structured mode, and
 read what a take returns. Pinned versions are installed into build/sdk; a test is skipped, with the reason, where the
 registry cannot be reached."""
-import json
 import pathlib
 import shutil
 import subprocess

@@ -3,16 +3,14 @@ that end, takeover, and refusals. Also takes of many clients at once."""
 import contextlib
 import http.client
 import json
-import re
 import signal
 import socket
 import struct
 import subprocess
-import time
 
 import pytest
 
-from conftest import balanced_ledger as ledger, run
+from conftest import balanced_ledger as ledger, until
 
 PATIENCE = 30
 
@@ -72,13 +70,6 @@ class Source:
         self.close()
 
 
-def eventually(condition):
-    end = time.monotonic() + PATIENCE
-    while not (last := condition()):
-        assert time.monotonic() < end, last
-    return last
-
-
 def describe(sidecar, queue="q"):
     return sidecar.http("GET", f"/v1/queues/{queue}").json
 
@@ -112,7 +103,7 @@ def test_streamed_events_arrive_as_published_and_are_acked_by_a_call(q):
         assert q.ops("GET", "/healthz").json["streams"] == 1
         assert "sluice_streamed_events_total 2" in q.ops("GET", "/metrics").body.decode()
     assert ledger(q)["acked"] == 2
-    eventually(lambda: q.ops("GET", "/healthz").json["streams"] == 0)
+    until(lambda: q.ops("GET", "/healthz").json["streams"] == 0)
 
 
 def test_data_with_line_breaks_arrives_as_json(q):
@@ -148,7 +139,7 @@ def test_json_and_text_are_streamed_as_such_whoever_published_them(q):
     assert shown(q.http("GET", "/v1/queues/q/peek?max=9").json["events"]) == wanted
     with Source(q) as s:
         assert shown([s.take() for _ in wanted]) == wanted
-    eventually(lambda: describe(q)["ready"] == len(wanted))
+    until(lambda: describe(q)["ready"] == len(wanted))
     assert shown(q.take("q", max=9, wait="25s").json["events"]) == wanted
 
 
@@ -200,7 +191,7 @@ def test_events_of_a_vanished_client_are_redelivered_at_once_without_a_failure(q
     taken = [s.take() for _ in range(3)]
     assert q.ack("q", taken[1]["receipt"]).status == 200
     s.close(reset)
-    eventually(lambda: describe(q)["in_flight"] == 0)
+    until(lambda: describe(q)["in_flight"] == 0)
     assert q.ack("q", taken[0]["receipt"]).json["results"][0]["result"] == "expired"
     with Source(q, headers={"Last-Event-ID": s.last_id}) as again:
         assert [(data_of(t), t["attempt"]) for t in (again.take(), again.take())] == [("0", 2), ("2", 2)]
@@ -217,16 +208,16 @@ def test_a_stalled_reader_blocks_nobody_else_and_its_unread_events_count_no_fail
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.connect((address, int(port)))
         stalled.sendall(b"GET /v1/queues/q/stream?window=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        eventually(lambda: sidecar.ops("GET", "/healthz").json["streams"] == 1)
+        until(lambda: sidecar.ops("GET", "/healthz").json["streams"] == 1)
         for _ in range(12):
             sidecar.publish("q", b"x" * 1_000_000, {"Content-Type": "application/octet-stream"})
-        eventually(lambda: describe(sidecar)["in_flight"] >= 2)
+        until(lambda: describe(sidecar)["in_flight"] >= 2)
         with Source(sidecar, query="?window=3") as s:
             for _ in range(8):
                 taken = s.take()
                 sidecar.ack("q", taken["receipt"])
         sidecar.publish("q", "for a take")
-        eventually(lambda: describe(sidecar)["ready"] > 0)
+        until(lambda: describe(sidecar)["ready"] > 0)
         assert len(sidecar.take("q", wait="20s").json["events"]) == 1
     totals = ledger(sidecar)
     assert totals["dead_lettered"] <= 3  # events in the kernel's socket buffers count as delivered
@@ -360,11 +351,11 @@ def test_takes_of_many_clients_are_served_in_order_of_arrival(q):
     try:
         for i in range(40):
             curls.append(subprocess.Popen(["curl", "-s", "-X", "POST", url], stdout=subprocess.PIPE, text=True))
-            eventually(lambda: waiting() == i + 1)
+            until(lambda: waiting() == i + 1)
         for curl in curls[::4]:
             curl.kill()
             curl.wait()
-        eventually(lambda: waiting() == 30)
+        until(lambda: waiting() == 30)
         for i in range(30):
             q.publish("q", str(i))
         left = [c for i, c in enumerate(curls) if i % 4]

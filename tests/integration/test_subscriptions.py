@@ -8,8 +8,8 @@ import threading
 import pytest
 import zmq
 
-from conftest import balanced_ledger, run
-from pushing import application, get_subscription, named, subscribe, until, until_acked, until_state
+from conftest import balanced_ledger, run, until
+from pushing import application, get_subscription, named, subscribe, until_acked, until_state
 from rawclient import fields
 
 
