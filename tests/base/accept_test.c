@@ -48,7 +48,7 @@ static int end(void **state)
     return close(listener);
 }
 
-static void a_connection_that_gets_one_of_the_last_is_closed(void **state)
+static void a_connection_that_takes_one_of_the_last_descriptors_is_closed(void **state)
 {
     (void)state;
     char byte;
@@ -66,7 +66,7 @@ static void a_connection_that_gets_one_of_the_last_is_closed(void **state)
     assert_int_equal(taken[count++], last); /* the next one is let in */
 }
 
-static void where_there_is_none_at_all_it_is_an_error_that_libzmq_knows(void **state)
+static void without_free_descriptors_accept_fails_as_libzmq_expects(void **state)
 {
     (void)state;
     while ((taken[count] = dup(listener)) >= 0)
@@ -75,7 +75,7 @@ static void where_there_is_none_at_all_it_is_an_error_that_libzmq_knows(void **s
     assert_int_equal(errno, ENFILE);
 }
 
-static void a_sixteenth_is_left_and_64_at_most(void **state)
+static void a_sixteenth_of_the_descriptors_is_kept_free_and_64_at_most(void **state)
 {
     (void)state;
     assert_int_equal(accept_reserved_fds(ALL), 10);
@@ -86,9 +86,9 @@ static void a_sixteenth_is_left_and_64_at_most(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_connection_that_gets_one_of_the_last_is_closed, begin, end),
-        cmocka_unit_test_setup_teardown(where_there_is_none_at_all_it_is_an_error_that_libzmq_knows, begin, end),
-        cmocka_unit_test(a_sixteenth_is_left_and_64_at_most),
+        cmocka_unit_test_setup_teardown(a_connection_that_takes_one_of_the_last_descriptors_is_closed, begin, end),
+        cmocka_unit_test_setup_teardown(without_free_descriptors_accept_fails_as_libzmq_expects, begin, end),
+        cmocka_unit_test(a_sixteenth_of_the_descriptors_is_kept_free_and_64_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ static void a_key_may_have_a_hash_within(void **state)
     assert_string_equal(public, key);
 }
 
-static void what_is_no_key_is_named(void **state)
+static void a_malformed_key_is_named(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -174,7 +174,7 @@ static void the_wrong_half_of_a_pair_is_found_beside_the_other(void **state)
     curve_set_free(&set);
 }
 
-static void a_pair_is_made_where_there_is_none_and_only_there(void **state)
+static void a_new_pair_overwrites_no_existing_file(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -206,12 +206,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_key_may_have_comments_around_it_and_any_end_of_its_line, begin, end),
         cmocka_unit_test_setup_teardown(a_key_may_have_a_hash_within, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_no_key_is_named, begin, end),
+        cmocka_unit_test_setup_teardown(a_malformed_key_is_named, begin, end),
         cmocka_unit_test_setup_teardown(a_set_has_the_keys_of_its_file_and_no_other, begin, end),
         cmocka_unit_test_setup_teardown(a_set_has_the_pub_files_of_its_folder, begin, end),
         cmocka_unit_test_setup_teardown(a_set_that_cannot_be_read_whole_changes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(the_wrong_half_of_a_pair_is_found_beside_the_other, begin, end),
-        cmocka_unit_test_setup_teardown(a_pair_is_made_where_there_is_none_and_only_there, begin, end),
+        cmocka_unit_test_setup_teardown(a_new_pair_overwrites_no_existing_file, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

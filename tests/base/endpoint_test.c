@@ -21,7 +21,7 @@ static void endpoints_of_each_transport_pass(void **state)
     assert_int_equal(endpoint_transport("http://x:1"), TRANSPORT_UNKNOWN);
 }
 
-static void what_is_none_says_what_it_lacks(void **state)
+static void a_malformed_endpoint_is_refused_with_what_it_lacks(void **state)
 {
     static const struct {
         const char *endpoint, *why;
@@ -52,7 +52,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(endpoints_of_each_transport_pass),
-        cmocka_unit_test(what_is_none_says_what_it_lacks),
+        cmocka_unit_test(a_malformed_endpoint_is_refused_with_what_it_lacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

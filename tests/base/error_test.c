@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-static void it_holds_the_formatted_sentence_and_is_false(void **state)
+static void error_set_formats_the_sentence_and_returns_false(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -15,7 +15,7 @@ static void it_holds_the_formatted_sentence_and_is_false(void **state)
     assert_string_equal(e.text, "the rope has 2 ends; cut one off");
 }
 
-static void the_newest_sentence_stays(void **state)
+static void a_new_sentence_replaces_the_old_one(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -24,7 +24,7 @@ static void the_newest_sentence_stays(void **state)
     assert_string_equal(e.text, "short");
 }
 
-static void what_is_too_long_is_cut_at_its_size(void **state)
+static void an_over_long_sentence_is_cut(void **state)
 {
     (void)state;
     struct {
@@ -39,7 +39,7 @@ static void what_is_too_long_is_cut_at_its_size(void **state)
     assert_int_equal(s.behind, '!');
 }
 
-static void whoever_does_not_want_to_know_passes_null(void **state)
+static void error_set_accepts_null(void **state)
 {
     (void)state;
     assert_false(error_set(NULL, "%d", 1));
@@ -48,10 +48,10 @@ static void whoever_does_not_want_to_know_passes_null(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_holds_the_formatted_sentence_and_is_false),
-        cmocka_unit_test(the_newest_sentence_stays),
-        cmocka_unit_test(what_is_too_long_is_cut_at_its_size),
-        cmocka_unit_test(whoever_does_not_want_to_know_passes_null),
+        cmocka_unit_test(error_set_formats_the_sentence_and_returns_false),
+        cmocka_unit_test(a_new_sentence_replaces_the_old_one),
+        cmocka_unit_test(an_over_long_sentence_is_cut),
+        cmocka_unit_test(error_set_accepts_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static void much_that_stays_free_is_given_back(void **state)
+static void much_memory_that_stays_free_is_given_back(void **state)
 {
     (void)state;
     struct heap_trim h = { 0 };
@@ -20,7 +20,7 @@ static void much_that_stays_free_is_given_back(void **state)
     assert_true(heap_trim_look(&h, 2 * MIB, 230 * MIB));
 }
 
-static void what_is_free_between_two_bursts_is_kept(void **state)
+static void memory_free_between_two_bursts_is_kept(void **state)
 {
     (void)state;
     struct heap_trim h = { 0 };
@@ -30,7 +30,7 @@ static void what_is_free_between_two_bursts_is_kept(void **state)
     }
 }
 
-static void little_is_kept_and_little_grows_with_what_is_in_use(void **state)
+static void little_free_memory_is_kept_and_more_of_it_if_more_is_in_use(void **state)
 {
     (void)state;
     struct heap_trim h = { 0 };
@@ -40,7 +40,7 @@ static void little_is_kept_and_little_grows_with_what_is_in_use(void **state)
         assert_false(heap_trim_look(&h, 800 * MIB, 840 * MIB));
 }
 
-static void what_could_not_be_given_back_is_not_tried_for_ever(void **state)
+static void memory_that_cannot_be_given_back_is_not_tried_for_ever(void **state)
 {
     (void)state;
     struct heap_trim h = { .remained = 100 * MIB };
@@ -76,10 +76,10 @@ static void an_idle_process_is_woken_once_and_then_left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(much_that_stays_free_is_given_back),
-        cmocka_unit_test(what_is_free_between_two_bursts_is_kept),
-        cmocka_unit_test(little_is_kept_and_little_grows_with_what_is_in_use),
-        cmocka_unit_test(what_could_not_be_given_back_is_not_tried_for_ever),
+        cmocka_unit_test(much_memory_that_stays_free_is_given_back),
+        cmocka_unit_test(memory_free_between_two_bursts_is_kept),
+        cmocka_unit_test(little_free_memory_is_kept_and_more_of_it_if_more_is_in_use),
+        cmocka_unit_test(memory_that_cannot_be_given_back_is_not_tried_for_ever),
         cmocka_unit_test(allocated_memory_that_was_never_touched_is_not_taken_for_free),
         cmocka_unit_test(an_idle_process_is_woken_once_and_then_left_alone),
     };

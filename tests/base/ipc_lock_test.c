@@ -125,7 +125,7 @@ static void the_lock_of_a_killed_process_is_free(void **state)
     close(ready[1]);
 }
 
-static void what_is_no_socket_is_left_alone(void **state)
+static void a_file_that_is_not_a_socket_is_left_alone(void **state)
 {
     (void)state;
     struct error e = { "" };
@@ -165,7 +165,7 @@ static void leave(const char *suffix, time_t age)
     close(fd);
 }
 
-static void what_a_crash_left_is_swept_and_nothing_else(void **state)
+static void leftovers_of_a_crash_are_removed_and_nothing_else(void **state)
 {
     (void)state;
     struct ipc_lock held = { 0 };
@@ -205,8 +205,8 @@ int main(void)
         T(letting_go_removes_the_socket_and_the_lock),
         T(only_user_and_group_may_open_the_lock),
         T(the_lock_of_a_killed_process_is_free),
-        T(what_is_no_socket_is_left_alone),
-        T(what_a_crash_left_is_swept_and_nothing_else),
+        T(a_file_that_is_not_a_socket_is_left_alone),
+        T(leftovers_of_a_crash_are_removed_and_nothing_else),
         T(a_folder_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

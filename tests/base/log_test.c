@@ -107,7 +107,7 @@ static void absent_queue_and_session_are_left_out(void **state)
     json_decref(line);
 }
 
-static void what_is_not_utf8_is_replaced_and_the_rest_is_told(void **state)
+static void bytes_that_are_not_utf8_are_replaced_and_the_rest_is_logged(void **state)
 {
     (void)state;
     capture();
@@ -118,7 +118,7 @@ static void what_is_not_utf8_is_replaced_and_the_rest_is_told(void **state)
     json_decref(line);
 }
 
-static void a_message_that_is_cut_within_a_letter_is_told(void **state)
+static void a_message_cut_within_a_character_is_logged(void **state)
 {
     (void)state;
     char text[2001] = "";
@@ -134,7 +134,7 @@ static void a_message_that_is_cut_within_a_letter_is_told(void **state)
     }
 }
 
-static void what_a_peer_is_called_makes_no_line_of_its_own(void **state)
+static void line_breaks_in_a_peers_name_begin_no_new_line(void **state)
 {
     (void)state;
     log_setup(LOG_INFO, 0);
@@ -186,7 +186,7 @@ static void lower_levels_are_left_out(void **state)
     free(text);
 }
 
-static void what_is_configured_holds(void **state)
+static void the_configured_level_and_format_are_used(void **state)
 {
     (void)state;
     log_configure("sluice-test", "error", "text");
@@ -217,7 +217,7 @@ static void complain(const char *about)
     log_write(LOG_WARN, "net", "repeated complaint about %s", about);
 }
 
-static void what_is_repeated_is_held_back_and_counted(void **state)
+static void a_repeated_message_is_held_back_and_counted(void **state)
 {
     (void)state;
     capture();
@@ -274,7 +274,7 @@ static void more_messages_than_are_remembered_do_not_lose_the_count_of_the_newes
     free(text);
 }
 
-static void what_is_rare_is_never_held_back(void **state)
+static void a_rare_message_is_never_held_back(void **state)
 {
     (void)state;
     capture();
@@ -321,18 +321,18 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_line_is_one_json_object, start),
         cmocka_unit_test_setup(absent_queue_and_session_are_left_out, start),
-        cmocka_unit_test_setup(what_is_not_utf8_is_replaced_and_the_rest_is_told, start),
-        cmocka_unit_test_setup(a_message_that_is_cut_within_a_letter_is_told, start),
-        cmocka_unit_test_setup(what_a_peer_is_called_makes_no_line_of_its_own, start),
-        cmocka_unit_test_setup(what_is_configured_holds, start),
+        cmocka_unit_test_setup(bytes_that_are_not_utf8_are_replaced_and_the_rest_is_logged, start),
+        cmocka_unit_test_setup(a_message_cut_within_a_character_is_logged, start),
+        cmocka_unit_test_setup(line_breaks_in_a_peers_name_begin_no_new_line, start),
+        cmocka_unit_test_setup(the_configured_level_and_format_are_used, start),
         cmocka_unit_test_setup(text_lines_name_time_level_and_component, start),
         cmocka_unit_test_setup(without_a_terminal_lines_are_json, start),
         cmocka_unit_test_setup(lower_levels_are_left_out, start),
         cmocka_unit_test_setup(an_over_long_message_is_cut_to_one_line, start),
-        cmocka_unit_test_setup(what_is_repeated_is_held_back_and_counted, start),
+        cmocka_unit_test_setup(a_repeated_message_is_held_back_and_counted, start),
         cmocka_unit_test_setup(each_message_has_its_own_count, start),
         cmocka_unit_test_setup(more_messages_than_are_remembered_do_not_lose_the_count_of_the_newest, start),
-        cmocka_unit_test_setup(what_is_rare_is_never_held_back, start),
+        cmocka_unit_test_setup(a_rare_message_is_never_held_back, start),
         cmocka_unit_test_setup(messages_below_the_level_do_not_count_as_repeats, start),
         cmocka_unit_test_setup(levels_have_names, start),
     };

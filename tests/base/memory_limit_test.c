@@ -56,7 +56,7 @@ static void a_service_has_its_own_limit(void **state)
     assert_int_equal(memory_limit(own, root), 256 << 20);
 }
 
-static void the_least_of_those_above_holds(void **state)
+static void the_lowest_limit_of_all_groups_above_applies(void **state)
 {
     (void)state;
     put("own", "0::/a/b/c\n");
@@ -102,7 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_service_has_its_own_limit),
-        TEST(the_least_of_those_above_holds),
+        TEST(the_lowest_limit_of_all_groups_above_applies),
         TEST(a_container_sees_its_group_as_the_root),
         TEST(version_1_has_a_hierarchy_for_memory),
         TEST(without_groups_there_is_no_limit),

@@ -51,7 +51,7 @@ static void waits_are_rounded_up_so_that_no_poll_wakes_early(void **state)
             mono_before(mono_add_ms((mono_t){ 0 }, mono_wait_ms((mono_t){ ns }, (mono_t){ 0 })), (mono_t){ ns }));
 }
 
-static void what_is_past_is_not_waited_for(void **state)
+static void a_time_in_the_past_is_not_waited_for(void **state)
 {
     (void)state;
     assert_int_equal(mono_wait_ms(at_ms(1), at_ms(1)), 0);
@@ -96,7 +96,7 @@ int main(void)
         cmocka_unit_test(adding_saturates_at_never),
         cmocka_unit_test(elapsed_time_is_rounded_down),
         cmocka_unit_test(waits_are_rounded_up_so_that_no_poll_wakes_early),
-        cmocka_unit_test(what_is_past_is_not_waited_for),
+        cmocka_unit_test(a_time_in_the_past_is_not_waited_for),
         cmocka_unit_test(never_is_waited_for_without_end),
         cmocka_unit_test(the_earlier_of_two_is_chosen),
         cmocka_unit_test(the_clock_does_not_run_backwards),

@@ -164,7 +164,7 @@ static void help_lists_every_flag_with_its_default(void **state)
     assert_output_has("say everything\n");
 }
 
-static void the_version_is_told(void **state)
+static void the_version_is_printed(void **state)
 {
     (void)state;
     assert_int_equal(RUN(NULL, "--version"), 0);
@@ -191,7 +191,7 @@ static void a_check_takes_a_slip_in_a_variable_s_name_for_a_mistake(void **state
     assert_int_equal(RUN("SLUICE_LISTEN=x", "--check-config"), 0);
 }
 
-static void mistakes_are_told_and_exit_with_2(void **state)
+static void mistakes_are_reported_and_exit_with_2(void **state)
 {
     (void)state;
     assert_int_equal(RUN(NULL, "--heartbeat", "soon"), 2);
@@ -245,10 +245,10 @@ int main(void)
         cmocka_unit_test(dots_and_underscores_are_dashes_in_flags),
         cmocka_unit_test(repeated_flags_make_a_list_that_replaces_the_files),
         cmocka_unit_test(help_lists_every_flag_with_its_default),
-        cmocka_unit_test(the_version_is_told),
+        cmocka_unit_test(the_version_is_printed),
         cmocka_unit_test(a_check_says_that_the_settings_are_fine),
         cmocka_unit_test(a_check_takes_a_slip_in_a_variable_s_name_for_a_mistake),
-        cmocka_unit_test(mistakes_are_told_and_exit_with_2),
+        cmocka_unit_test(mistakes_are_reported_and_exit_with_2),
         cmocka_unit_test(unknown_variables_warn_but_not_those_kubernetes_injects),
     };
     return cmocka_run_group_tests(tests, write_config, remove_config);

@@ -226,7 +226,7 @@ static void the_config_file_is_named_by_a_flag_before_the_environment(void **sta
     assert_int_equal(unsetenv("SLUICE_CONFIG"), 0);
 }
 
-static void what_differs_is_named_in_the_order_of_the_table(void **state)
+static void changed_settings_are_named_in_the_order_of_the_table(void **state)
 {
     (void)state;
     struct sample other;
@@ -268,7 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_that_only_begin_alike_are_left_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_mistake_in_the_environment_names_the_variable, begin, end),
         cmocka_unit_test(the_config_file_is_named_by_a_flag_before_the_environment),
-        cmocka_unit_test_setup_teardown(what_differs_is_named_in_the_order_of_the_table, begin, end),
+        cmocka_unit_test_setup_teardown(changed_settings_are_named_in_the_order_of_the_table, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

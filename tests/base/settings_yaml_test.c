@@ -212,7 +212,7 @@ static void a_section_gets_its_scalars_with_keys_and_line(void **state)
     assert_string_equal(scalars, "orders/capacity=10@4;orders/lease=30s@5;mail/overflow=reject@6;");
 }
 
-static void what_a_section_names_without_saying_more_is_told_too(void **state)
+static void a_section_gets_names_without_settings_too(void **state)
 {
     (void)state;
     assert_true(read_text("queues:\n  orders: {}\n  mail:\n"));
@@ -234,7 +234,7 @@ static void dots_in_keys_of_a_section_part_nothing(void **state)
     assert_refused("queues.orders: {}\n", "broker.yaml:1: unknown key 'queues.orders'");
 }
 
-static void what_a_section_refuses_gets_its_line(void **state)
+static void a_key_that_a_section_refuses_is_reported_with_its_line(void **state)
 {
     (void)state;
     assert_false(read_text("queues:\n  orders:\n    lease: refuse me\n"));
@@ -286,7 +286,7 @@ static void files_are_read_and_named_in_errors(void **state)
     assert_non_null(strstr(error.text, "cannot read /tmp"));
 }
 
-static void a_key_is_told_from_an_earlier_one_however_many_there_are(void **state)
+static void a_repeated_key_is_found_among_hundreds(void **state)
 {
     (void)state;
     struct buf text = { 0 };
@@ -310,7 +310,7 @@ static void a_mapping_deeper_than_its_section_is_no_part_of_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_key_is_told_from_an_earlier_one_however_many_there_are, begin, end),
+        cmocka_unit_test_setup_teardown(a_repeated_key_is_found_among_hundreds, begin, end),
         cmocka_unit_test_setup_teardown(a_mapping_deeper_than_its_section_is_no_part_of_a_name, begin, end),
         cmocka_unit_test_setup_teardown(values_of_every_type_are_read, begin, end),
         cmocka_unit_test_setup_teardown(an_empty_text_changes_nothing, begin, end),
@@ -324,9 +324,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(anchors_and_aliases_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(tags_nuls_and_more_documents_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_section_gets_its_scalars_with_keys_and_line, begin, end),
-        cmocka_unit_test_setup_teardown(what_a_section_names_without_saying_more_is_told_too, begin, end),
+        cmocka_unit_test_setup_teardown(a_section_gets_names_without_settings_too, begin, end),
         cmocka_unit_test_setup_teardown(dots_in_keys_of_a_section_part_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(what_a_section_refuses_gets_its_line, begin, end),
+        cmocka_unit_test_setup_teardown(a_key_that_a_section_refuses_is_reported_with_its_line, begin, end),
         cmocka_unit_test_setup_teardown(depth_and_length_of_keys_are_bounded, begin, end),
         cmocka_unit_test_setup_teardown(over_large_texts_are_refused_unread, begin, end),
         cmocka_unit_test_setup_teardown(files_are_read_and_named_in_errors, begin, end),

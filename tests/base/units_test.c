@@ -28,7 +28,7 @@ static void durations_are_read_to_milliseconds(void **state)
     }
 }
 
-static void no_duration_is_refused_and_nothing_stored(void **state)
+static void a_malformed_duration_is_refused_and_nothing_stored(void **state)
 {
     (void)state;
     static const char *const cases[] = { "",
@@ -145,7 +145,7 @@ static void sizes_are_read_to_bytes(void **state)
     }
 }
 
-static void no_size_is_refused_and_nothing_stored(void **state)
+static void a_malformed_size_is_refused_and_nothing_stored(void **state)
 {
     (void)state;
     static const char *const cases[] = { "",
@@ -203,12 +203,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_are_read_to_milliseconds),
-        cmocka_unit_test(no_duration_is_refused_and_nothing_stored),
+        cmocka_unit_test(a_malformed_duration_is_refused_and_nothing_stored),
         cmocka_unit_test(a_duration_ends_where_its_bytes_end),
         cmocka_unit_test(durations_are_written_in_their_shortest_exact_form),
         cmocka_unit_test(sizes_are_written_in_their_shortest_exact_form),
         cmocka_unit_test(sizes_are_read_to_bytes),
-        cmocka_unit_test(no_size_is_refused_and_nothing_stored),
+        cmocka_unit_test(a_malformed_size_is_refused_and_nothing_stored),
         cmocka_unit_test(names_are_letters_digits_dots_dashes_and_underscores),
         cmocka_unit_test(names_have_at_most_128_bytes),
     };

@@ -30,7 +30,7 @@ static void each_descriptor_counts_once(void **state)
     assert_int_equal(usage().open_fds, before);
 }
 
-static void the_most_descriptors_are_those_that_the_process_may_open_now(void **state)
+static void the_maximum_of_descriptors_is_the_processs_current_limit(void **state)
 {
     (void)state;
     struct rlimit limit;
@@ -72,7 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_descriptor_counts_once),
-        cmocka_unit_test(the_most_descriptors_are_those_that_the_process_may_open_now),
+        cmocka_unit_test(the_maximum_of_descriptors_is_the_processs_current_limit),
         cmocka_unit_test(memory_is_resident_once_it_is_written),
         cmocka_unit_test(cpu_time_grows_by_work),
     };

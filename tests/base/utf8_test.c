@@ -51,7 +51,7 @@ static void a_stray_byte_is_found_at_every_place(void **state)
     }
 }
 
-static void overlong_and_stray_bytes_are_no_utf8(void **state)
+static void overlong_and_stray_bytes_are_not_utf8(void **state)
 {
     (void)state;
     static const char *const bad[] = { "\x80",
@@ -164,7 +164,7 @@ static void a_walk_agrees_with_the_whole(void **state)
     }
 }
 
-static void what_may_command_a_terminal_is_control(void **state)
+static void characters_that_may_command_a_terminal_are_control_characters(void **state)
 {
     static const char *const controls[] = { "\x01", "\x1b", "\x1f", "\x7f", "\xc2\x80", "\xc2\x9b", "\xc2\x9f" };
     static const char *const others[] = {
@@ -183,11 +183,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_is_utf8_but_surrogates),
         cmocka_unit_test(a_stray_byte_is_found_at_every_place),
-        cmocka_unit_test(overlong_and_stray_bytes_are_no_utf8),
+        cmocka_unit_test(overlong_and_stray_bytes_are_not_utf8),
         cmocka_unit_test(a_text_is_cut_between_characters),
         cmocka_unit_test(a_text_is_walked_character_by_character),
         cmocka_unit_test(a_walk_agrees_with_the_whole),
-        cmocka_unit_test(what_may_command_a_terminal_is_control),
+        cmocka_unit_test(characters_that_may_command_a_terminal_are_control_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ static void answer(char *text, size_t size)
     }
 }
 
-static void the_other_side_s_key_and_address_are_told(void **state)
+static void the_peers_key_and_address_are_reported(void **state)
 {
     (void)state;
     struct zap_request r;
@@ -73,7 +73,7 @@ static void the_other_side_s_key_and_address_are_told(void **state)
     assert_string_equal(text, "1.0 7 200 OK key:abc  ");
 }
 
-static void without_a_key_there_is_none(void **state)
+static void a_peer_without_a_key_is_reported_without_one(void **state)
 {
     (void)state;
     struct zap_request r;
@@ -87,7 +87,7 @@ static void without_a_key_there_is_none(void **state)
     assert_string_equal(text, "1.0 8 400 denied   ");
 }
 
-static void what_is_no_request_is_refused(void **state)
+static void a_malformed_request_is_refused(void **state)
 {
     (void)state;
     char full[65], text[300];
@@ -119,9 +119,9 @@ static void what_is_no_request_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_other_side_s_key_and_address_are_told, begin, end),
-        cmocka_unit_test_setup_teardown(without_a_key_there_is_none, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(the_peers_key_and_address_are_reported, begin, end),
+        cmocka_unit_test_setup_teardown(a_peer_without_a_key_is_reported_without_one, begin, end),
+        cmocka_unit_test_setup_teardown(a_malformed_request_is_refused, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,7 +152,7 @@ static void tokens_have_16_bytes_or_none(void **state)
     }
 }
 
-static void no_bytes_are_a_request_for_nothing(void **state)
+static void an_empty_message_is_a_request_for_nothing(void **state)
 {
     (void)state;
     struct request r;
@@ -165,7 +165,7 @@ static void no_bytes_are_a_request_for_nothing(void **state)
     assert_string_equal(p.detail, "");
 }
 
-static void calls_and_results_of_a_newer_version_are_none(void **state)
+static void unknown_calls_and_results_are_read_as_none(void **state)
 {
     (void)state;
     static const uint8_t id[16] = { 9 };
@@ -244,7 +244,7 @@ static void random_bytes_never_read_outside(void **state)
 }
 
 /* Without a cap, a megabyte of empty elements would take some 50 MB. */
-static void what_would_not_fit_the_arena_is_refused(void **state)
+static void a_message_that_does_not_fit_the_arena_is_refused(void **state)
 {
     (void)state;
     size_t mark = wire_begin(&packed, 7); /* QueueList */
@@ -291,13 +291,13 @@ int main(void)
         with_arena(texts_that_are_not_utf8_are_refused),
         with_arena(texts_with_a_nul_inside_are_refused),
         with_arena(tokens_have_16_bytes_or_none),
-        with_arena(no_bytes_are_a_request_for_nothing),
-        with_arena(calls_and_results_of_a_newer_version_are_none),
+        with_arena(an_empty_message_is_a_request_for_nothing),
+        with_arena(unknown_calls_and_results_are_read_as_none),
         with_arena(settings_of_a_newer_version_are_not_seen_as_given),
         with_arena(unknown_states_of_events_are_refused),
         with_arena(truncated_messages_never_read_outside),
         with_arena(random_bytes_never_read_outside),
-        with_arena(what_would_not_fit_the_arena_is_refused),
+        with_arena(a_message_that_does_not_fit_the_arena_is_refused),
         with_arena(every_cap_either_fits_or_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

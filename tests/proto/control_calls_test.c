@@ -86,7 +86,7 @@ static void a_redrive_beyond_its_bounds_is_refused(void **state)
     assert_refused((struct request){ .call = CALL_REDRIVE, .u.redrive.rate = REDRIVE_RATE_MAX + 1 });
 }
 
-static void a_purge_says_whether_of_the_dead(void **state)
+static void a_purge_says_whether_it_is_of_dead_events(void **state)
 {
     (void)state;
     assert_true(pass((struct request){ .call = CALL_PURGE, .queue = "q", .u.purge.dead = true }).u.purge.dead);
@@ -116,7 +116,7 @@ static void an_attach_names_at_most_1024_destinations(void **state)
     assert_refused(r);
 }
 
-static void what_was_redriven_and_what_is_left_come_back(void **state)
+static void the_counts_of_a_redrive_come_back(void **state)
 {
     (void)state;
     struct reply back = answer((struct reply){ .result = RESULT_REDRIVEN, .u.redriven = { 7, 9, true } });
@@ -280,10 +280,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_arena(a_redrive_keeps_what_it_asks_for),
         with_arena(a_redrive_beyond_its_bounds_is_refused),
-        with_arena(a_purge_says_whether_of_the_dead),
+        with_arena(a_purge_says_whether_it_is_of_dead_events),
         with_arena(a_cancel_names_its_event),
         with_arena(an_attach_names_at_most_1024_destinations),
-        with_arena(what_was_redriven_and_what_is_left_come_back),
+        with_arena(the_counts_of_a_redrive_come_back),
         with_arena(causes_of_a_newer_version_are_refused),
         with_arena(calls_about_topics_keep_what_they_say),
         with_arena(a_binding_has_its_filter),

@@ -77,7 +77,7 @@ static const char *text(const struct event *e, const char *name)
     return out;
 }
 
-static void what_went_wrong_is_in_its_attributes(void **state)
+static void a_dead_letters_attributes_say_what_went_wrong(void **state)
 {
     (void)state;
     encode(1);
@@ -95,7 +95,7 @@ static void what_went_wrong_is_in_its_attributes(void **state)
     assert_string_equal(text(&e, "sluicedeadlast"), "2023-11-14T22:14:20Z");
 }
 
-static void everything_that_was_published_is_there_byte_by_byte(void **state)
+static void a_dead_letter_has_every_published_byte(void **state)
 {
     (void)state;
     encode(3);
@@ -106,7 +106,7 @@ static void everything_that_was_published_is_there_byte_by_byte(void **state)
     assert_true(span_equal(e.data, span_str("a book")));
 }
 
-static void what_was_not_said_is_absent(void **state)
+static void attributes_without_a_value_are_absent(void **state)
 {
     (void)state;
     struct dead_letter l = sample;
@@ -120,7 +120,7 @@ static void what_was_not_said_is_absent(void **state)
     assert_int_equal(e.attribute_count, 8);
 }
 
-static void a_second_death_replaces_what_the_first_one_left(void **state)
+static void a_second_death_replaces_the_attributes_of_the_first(void **state)
 {
     (void)state;
     struct buf first = { 0 };
@@ -138,7 +138,7 @@ static void a_second_death_replaces_what_the_first_one_left(void **state)
 }
 
 /* Protobuf allows any order, and so an event may have come with one. */
-static void what_an_earlier_death_left_is_found_in_any_order_of_its_fields(void **state)
+static void attributes_of_an_earlier_death_are_found_in_any_order_of_fields(void **state)
 {
     (void)state;
     static const uint8_t entry[] = "\x2a\x16\x12\x03\x1a\x01q\x0a\x0fsluicedeadqueue";
@@ -149,7 +149,7 @@ static void what_an_earlier_death_left_is_found_in_any_order_of_its_fields(void 
     assert_string_equal(text(&e, "sluicedeadqueue"), "orders");
 }
 
-static void what_no_attribute_may_hold_of_an_error_is_spaces(void **state)
+static void characters_of_an_error_that_no_attribute_may_hold_become_spaces(void **state)
 {
     (void)state;
     struct dead_letter l = sample;
@@ -168,7 +168,7 @@ static void what_no_attribute_may_hold_of_an_error_is_spaces(void **state)
     assert_string_equal(text(&e, "sluicedeaderror"), longest);
 }
 
-static void an_event_with_all_the_attributes_there_may_be_gets_none(void **state)
+static void an_event_with_the_maximum_of_attributes_gets_none(void **state)
 {
     (void)state;
     encode(EVENT_ATTRIBUTES_MAX - 2);
@@ -179,7 +179,7 @@ static void an_event_with_all_the_attributes_there_may_be_gets_none(void **state
     assert_null(event_attribute(&e, "sluicedeadreason").data);
 }
 
-static void bytes_that_are_no_event_are_kept_as_they_are(void **state)
+static void bytes_that_are_not_an_event_are_kept_as_they_are(void **state)
 {
     (void)state;
     static const char *const odd[] = { "one", "\x2a\x05xx", "\x08", "" };
@@ -195,14 +195,14 @@ int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
-        CASE(what_went_wrong_is_in_its_attributes),
-        CASE(everything_that_was_published_is_there_byte_by_byte),
-        CASE(what_was_not_said_is_absent),
-        CASE(a_second_death_replaces_what_the_first_one_left),
-        CASE(what_an_earlier_death_left_is_found_in_any_order_of_its_fields),
-        CASE(what_no_attribute_may_hold_of_an_error_is_spaces),
-        CASE(an_event_with_all_the_attributes_there_may_be_gets_none),
-        CASE(bytes_that_are_no_event_are_kept_as_they_are),
+        CASE(a_dead_letters_attributes_say_what_went_wrong),
+        CASE(a_dead_letter_has_every_published_byte),
+        CASE(attributes_without_a_value_are_absent),
+        CASE(a_second_death_replaces_the_attributes_of_the_first),
+        CASE(attributes_of_an_earlier_death_are_found_in_any_order_of_fields),
+        CASE(characters_of_an_error_that_no_attribute_may_hold_become_spaces),
+        CASE(an_event_with_the_maximum_of_attributes_gets_none),
+        CASE(bytes_that_are_not_an_event_are_kept_as_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

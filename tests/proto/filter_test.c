@@ -107,7 +107,7 @@ static void filters_combine(void **state)
                        "{\"not\":{\"any\":[{\"exact\":{\"id\":\"2\"}},{\"exact\":{\"id\":\"3\"}}]}}]}"));
 }
 
-static void what_an_event_does_not_have_fulfils_nothing(void **state)
+static void an_absent_attribute_matches_no_comparison(void **state)
 {
     (void)state;
     make_event();
@@ -139,7 +139,7 @@ static void attributes_of_every_type_are_compared_by_their_text(void **state)
 }
 
 /* Events are not checked: of a repeated attribute the first counts, and malformed bytes end the attributes. */
-static void events_that_no_sidecar_made(void **state)
+static void malformed_events_are_matched_without_reading_outside(void **state)
 {
     (void)state;
     static const uint8_t twice[] = { 0x22, 1, 'a', 0x22, 1, 'b' }, torn[] = { 0x22, 1, 'a', 0x12, 9, 'b' };
@@ -173,7 +173,7 @@ static void refuses(const char *json, const char *says)
     assert_int_equal(filter.size, 1); /* the buffer keeps its content, and nothing is added */
 }
 
-static void a_sentence_says_what_is_wrong_and_where(void **state)
+static void an_error_says_what_is_wrong_and_where(void **state)
 {
     (void)state;
     refuses("{\"sql\":{}}", "filter: unknown operator 'sql'; the operators are exact, prefix");
@@ -223,7 +223,7 @@ static char *wide(unsigned tests, unsigned value)
     return (char *)b.data;
 }
 
-static void bounds(void **state)
+static void a_filter_beyond_a_bound_is_refused(void **state)
 {
     (void)state;
     char *fits[] = { nested(FILTER_DEPTH_MAX, "{\"not\":", "}"), wide(FILTER_TESTS_MAX, 8), wide(1, 4000),
@@ -320,12 +320,12 @@ int main(void)
         cmocka_unit_test(each_dialect_compares_text),
         cmocka_unit_test(several_attributes_must_all_match),
         cmocka_unit_test(filters_combine),
-        cmocka_unit_test(what_an_event_does_not_have_fulfils_nothing),
+        cmocka_unit_test(an_absent_attribute_matches_no_comparison),
         cmocka_unit_test(attributes_of_every_type_are_compared_by_their_text),
-        cmocka_unit_test(events_that_no_sidecar_made),
+        cmocka_unit_test(malformed_events_are_matched_without_reading_outside),
         cmocka_unit_test(no_filter_passes_everything),
-        cmocka_unit_test(a_sentence_says_what_is_wrong_and_where),
-        cmocka_unit_test(bounds),
+        cmocka_unit_test(an_error_says_what_is_wrong_and_where),
+        cmocka_unit_test(a_filter_beyond_a_bound_is_refused),
         cmocka_unit_test(the_last_of_many_tests_decides),
         cmocka_unit_test(a_filter_comes_back_as_it_was),
         cmocka_unit_test(encoded_filters_are_checked),

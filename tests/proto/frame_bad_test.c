@@ -87,7 +87,7 @@ static void random_bytes_never_read_outside(void **state)
     }
 }
 
-static void no_bytes_are_a_heartbeat_of_zeros(void **state)
+static void an_empty_frame_is_a_heartbeat_of_zeros(void **state)
 {
     (void)state;
     struct frame_header h;
@@ -322,7 +322,7 @@ int main(void)
         cmocka_unit_test_teardown(a_frame_cut_anywhere_but_between_its_fields_is_bad, end),
         cmocka_unit_test_teardown(flipped_bits_never_read_outside, end),
         cmocka_unit_test(random_bytes_never_read_outside),
-        cmocka_unit_test(no_bytes_are_a_heartbeat_of_zeros),
+        cmocka_unit_test(an_empty_frame_is_a_heartbeat_of_zeros),
         cmocka_unit_test(impossible_fields_are_bad),
         cmocka_unit_test_teardown(ranges_of_sequences_must_be_whole_and_below_2_to_53, end),
         cmocka_unit_test_teardown(single_sequences_must_be_below_2_to_53, end),

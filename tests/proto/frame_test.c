@@ -168,7 +168,7 @@ static void an_entry_without_its_own_wait_has_the_publishs(void **state)
 
 /* The fields of an entry may come in another order than our own writer's; publish_peek_dedup finds the same hash as
  * publish_next, or none. */
-static void the_hash_of_the_next_entry_is_known_by_a_glance(void **state)
+static void the_hash_of_the_next_entry_is_read_without_the_entry(void **state)
 {
     (void)state;
     static const uint8_t hash[EVENT_HASH_SIZE] = { 1, 2, 3 };
@@ -274,7 +274,7 @@ static void varints_round_trip_at_every_length(void **state)
     }
 }
 
-static void what_went_to_a_topic_has_targets(void **state)
+static void a_confirm_of_a_topic_has_targets(void **state)
 {
     (void)state;
     const struct target targets[] = { { "audit", 7 }, { "mail", 41 } };
@@ -295,7 +295,7 @@ static void what_went_to_a_topic_has_targets(void **state)
     assert_int_equal(confirm_next(&body, &run), FRAME_END);
 }
 
-static void a_target_that_cannot_be_is_refused(void **state)
+static void an_impossible_target_is_refused(void **state)
 {
     (void)state;
     const uint64_t last = (UINT64_C(1) << 53) - 1;
@@ -331,11 +331,11 @@ int main(void)
         cmocka_unit_test_teardown(bodies_of_zeros_round_trip, end),
         cmocka_unit_test_teardown(the_greatest_sequences_round_trip, end),
         cmocka_unit_test_teardown(an_entry_without_its_own_wait_has_the_publishs, end),
-        cmocka_unit_test_teardown(the_hash_of_the_next_entry_is_known_by_a_glance, end),
+        cmocka_unit_test_teardown(the_hash_of_the_next_entry_is_read_without_the_entry, end),
         cmocka_unit_test_teardown(a_large_event_is_a_span_into_the_frame, end),
         cmocka_unit_test_teardown(encoded_runs_of_events_may_be_copied_into_a_batch, end),
-        cmocka_unit_test_teardown(what_went_to_a_topic_has_targets, end),
-        cmocka_unit_test_teardown(a_target_that_cannot_be_is_refused, end),
+        cmocka_unit_test_teardown(a_confirm_of_a_topic_has_targets, end),
+        cmocka_unit_test_teardown(an_impossible_target_is_refused, end),
         cmocka_unit_test_teardown(a_refusal_names_the_topic_s_queue, end),
         cmocka_unit_test(receipts_split_at_their_last_dot),
         cmocka_unit_test(varints_round_trip_at_every_length),

@@ -2,7 +2,7 @@
  * in link_resume_test.c. */
 #include "tests/proto/link_driver.h"
 
-static void frames_arrive_in_order_and_are_let_go_once_acknowledged(void **state)
+static void frames_arrive_in_order_and_are_freed_once_acknowledged(void **state)
 {
     (void)state;
     for (const char *c = "hello"; *c; c++)
@@ -27,7 +27,7 @@ static void a_repeated_frame_is_taken_once(void **state)
     assert_string_equal(broker.got, "ab");
 }
 
-static void what_follows_a_gap_waits_for_the_resend(void **state)
+static void frames_behind_a_gap_wait_for_the_resend(void **state)
 {
     (void)state;
     lose(seal(&client, 'a'));
@@ -82,7 +82,7 @@ static void acknowledgements_cut_a_resend_short(void **state)
     assert_int_equal(arrive(&broker, seal(&client, 'd')), LINK_FRESH);
 }
 
-static void an_acknowledgement_of_some_sends_nothing_again(void **state)
+static void a_partial_acknowledgement_sends_nothing_again(void **state)
 {
     (void)state;
     assert_int_equal(arrive(&broker, seal(&client, 'a')), LINK_FRESH);
@@ -232,13 +232,13 @@ static void many_bodies_become_a_frame_where_they_are(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(frames_arrive_in_order_and_are_let_go_once_acknowledged),
+        T(frames_arrive_in_order_and_are_freed_once_acknowledged),
         T(a_repeated_frame_is_taken_once),
-        T(what_follows_a_gap_waits_for_the_resend),
+        T(frames_behind_a_gap_wait_for_the_resend),
         T(a_lost_tail_is_sent_again),
         T(frames_sealed_during_a_resend_keep_their_turn),
         T(acknowledgements_cut_a_resend_short),
-        T(an_acknowledgement_of_some_sends_nothing_again),
+        T(a_partial_acknowledgement_sends_nothing_again),
         T(a_peer_without_progress_is_sent_ever_more_rarely_and_16_frames_at_most),
         T(a_peer_that_was_away_and_is_back_is_sent_again_soon),
         T(bytes_a_transport_still_reads_do_not_change),

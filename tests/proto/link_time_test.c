@@ -28,7 +28,7 @@ static void heartbeats_are_due_after_a_time_without_sending(void **state)
     assert_int_equal(link_tick(&broker.link, now), LINK_NOTHING);
 }
 
-static void what_arrived_is_told_within_25_ms_or_8_frames(void **state)
+static void received_frames_are_acknowledged_within_25_ms_or_8_frames(void **state)
 {
     (void)state;
     arrive(&broker, seal(&client, 'a'));
@@ -44,7 +44,7 @@ static void what_arrived_is_told_within_25_ms_or_8_frames(void **state)
     assert_int_equal(link_tick(&broker.link, now), LINK_SEND_HEARTBEAT);
 }
 
-static void a_repeat_is_told_too_for_the_first_word_was_lost(void **state)
+static void a_repeated_frame_is_acknowledged_again(void **state)
 {
     (void)state;
     struct frame *f = seal(&client, 'a');
@@ -103,8 +103,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_heartbeat_tells_the_next_sequence_and_consumes_none),
         T(heartbeats_are_due_after_a_time_without_sending),
-        T(what_arrived_is_told_within_25_ms_or_8_frames),
-        T(a_repeat_is_told_too_for_the_first_word_was_lost),
+        T(received_frames_are_acknowledged_within_25_ms_or_8_frames),
+        T(a_repeated_frame_is_acknowledged_again),
         T(silence_is_doubt_to_a_client_but_not_to_the_broker),
         T(a_client_that_hears_and_is_not_heard_doubts),
         T(a_second_without_progress_is_doubt),

@@ -113,7 +113,7 @@ static void values_of_every_setting_are_read(void **state)
     assert_false(settings.require_consumer);
 }
 
-static void only_what_was_given_is_present(void **state)
+static void only_settings_that_were_given_are_present(void **state)
 {
     (void)state;
     assert_true(parse("require_consumer", "false"));
@@ -201,7 +201,7 @@ static void names_and_values_end_where_their_bytes_end(void **state)
     assert_false(queue_settings_parse(&settings, span_of("lease", 4), span_str("30s"), &error));
 }
 
-static void only_what_is_present_is_checked(void **state)
+static void only_settings_that_are_present_are_checked(void **state)
 {
     (void)state;
     settings.capacity = 0;
@@ -281,13 +281,13 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, begin)
         T(defaults_are_all_present_and_within_their_ranges),
         T(values_of_every_setting_are_read),
-        T(only_what_was_given_is_present),
+        T(only_settings_that_were_given_are_present),
         T(the_ends_of_ranges_are_inside),
         T(wrong_values_are_named_with_what_was_expected),
         T(an_unknown_setting_comes_with_the_closest_known_one),
         T(an_error_may_be_of_no_interest),
         T(names_and_values_end_where_their_bytes_end),
-        T(only_what_is_present_is_checked),
+        T(only_settings_that_are_present_are_checked),
         T(a_name_is_a_queue_s_or_empty),
         T(settings_are_copied_and_compared_of_either_kind),
         T(every_row_is_found_by_its_name_and_stored_and_read_back)

@@ -85,7 +85,7 @@ static void numbers_given_out_keep_their_meaning(void **state)
         assert_string_equal(reason_info(i)->name, names[i]);
 }
 
-static void each_has_a_status_and_a_title_for_people(void **state)
+static void each_reason_has_a_status_and_a_title_for_people(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT; i++) {
@@ -99,7 +99,7 @@ static void each_has_a_status_and_a_title_for_people(void **state)
     }
 }
 
-static void what_may_be_tried_again_says_so(void **state)
+static void reasons_that_may_be_retried_say_so(void **state)
 {
     (void)state;
     static const enum reason retryable[] = { REASON_full,     REASON_budget, REASON_unknown, REASON_unavailable,
@@ -114,7 +114,7 @@ static void what_may_be_tried_again_says_so(void **state)
         assert_false(reason_info(final[i])->retryable);
 }
 
-static void only_what_is_certainly_not_accepted_is_503(void **state)
+static void only_reasons_for_certainly_not_accepted_are_503(void **state)
 {
     (void)state;
     assert_int_equal(reason_info(REASON_unknown)->status, 504);
@@ -140,9 +140,9 @@ int main(void)
         cmocka_unit_test(numbers_and_names_are_unique),
         cmocka_unit_test(numbers_are_dense_from_0),
         cmocka_unit_test(numbers_given_out_keep_their_meaning),
-        cmocka_unit_test(each_has_a_status_and_a_title_for_people),
-        cmocka_unit_test(what_may_be_tried_again_says_so),
-        cmocka_unit_test(only_what_is_certainly_not_accepted_is_503),
+        cmocka_unit_test(each_reason_has_a_status_and_a_title_for_people),
+        cmocka_unit_test(reasons_that_may_be_retried_say_so),
+        cmocka_unit_test(only_reasons_for_certainly_not_accepted_are_503),
         cmocka_unit_test(numbers_of_a_newer_peer_are_unrecognised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,7 @@ static void known_instants_are_read(void **state)
     }
 }
 
-static void what_is_no_date_time_is_refused(void **state)
+static void a_malformed_date_time_is_refused(void **state)
 {
     (void)state;
     static const char *const cases[] = {
@@ -159,7 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_instants_are_read),
-        cmocka_unit_test(what_is_no_date_time_is_refused),
+        cmocka_unit_test(a_malformed_date_time_is_refused),
         cmocka_unit_test(instants_are_written_in_utc_without_needless_digits),
         cmocka_unit_test(an_instant_in_milliseconds_is_never_none),
         cmocka_unit_test(every_day_agrees_with_the_c_library),

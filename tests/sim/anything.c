@@ -12,12 +12,12 @@
 
 void anything_draw(struct sim *s)
 {
-    struct mood *m = &s->mood;
-    m->anything = s->seed % 6 == 5; /* not drawn, as in draw_mood */
+    struct scenario *m = &s->scenario;
+    m->anything = s->seed % 6 == 5; /* not drawn, as in draw_scenario */
     if (!m->anything)
         return;
     m->purges = m->deletes = m->repeats = m->dies = m->delays = m->topics = true;
-    m->letters = m->drops = m->expiries = m->cramped = false; /* they depend on the settings here */
+    m->dead_letters = m->drops = m->expiries = m->cramped = false; /* they depend on the settings here */
 }
 
 /* ------------------------------------------------------------------ settings */
@@ -30,14 +30,14 @@ static void put(struct sim *s, struct queue_settings *out, enum queue_setting wh
 }
 
 /* In half of these worlds, once the topic has its queues, a queue that is created again may have the other durability,
- * and any dead-letter queue that the broker permits. Not drawn, as in draw_mood. */
+ * and any dead-letter queue that the broker permits. Not drawn, as in draw_scenario. */
 static bool is_turned_round(const struct sim *s)
 {
     return s->disk && s->steps && s->seed / 24 % 2;
 }
 
 /* Draws the dead-letter queue: mostly one after this queue, so that there are no cycles. */
-static const char *draw_letter(struct sim *s, unsigned queue)
+static const char *draw_dead_letter_queue(struct sim *s, unsigned queue)
 {
     unsigned behind = s->queues - 1 - queue;
     if (!s->calm && is_turned_round(s))
@@ -72,7 +72,7 @@ void anything_settings(struct sim *s, unsigned queue, struct queue_settings *out
     put(s, out, QUEUE_SETTING_dedup_window, sim_chance(s, 30) ? sim_random(s, 500) : 120000, 120000);
     put(s, out, QUEUE_SETTING_dedup_entries, 1 + sim_random(s, 20), 100000);
     if (s->calm || sim_chance(s, 60))
-        queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(draw_letter(s, queue)));
+        queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(draw_dead_letter_queue(s, queue)));
     if (!q || (queue_remaining(q) == 0 && sim_chance(s, 50))) { /* refused if the queue is not empty by then */
         queue_settings_put(out, QUEUE_SETTING_partitions, sim_chance(s, 50) ? 1 : 2 + sim_random(s, 3));
         queue_settings_put(out, QUEUE_SETTING_ordered, sim_chance(s, 60) ? ORDERED_KEY : ORDERED_NONE);
@@ -227,7 +227,7 @@ static void configure(struct sim *s)
 
 void anything_turn(struct sim *s)
 {
-    if (!s->mood.anything)
+    if (!s->scenario.anything)
         return;
     if (s->calm)
         core_unmanage(s->core, is_in_none, s); /* so that calls can set everything right */
@@ -242,7 +242,7 @@ void anything_turn(struct sim *s)
 /* Dead-letter queues form no cycle, and none leads from the disk to memory. */
 void anything_check_step(struct sim *s)
 {
-    for (uint32_t i = 0; s->mood.anything && i < s->core->queue_count; i++) {
+    for (uint32_t i = 0; s->scenario.anything && i < s->core->queue_count; i++) {
         const struct queue *q = s->core->by_name[i], *to = q;
         for (unsigned steps = 0; to && to->settings.dead_letter[0]; steps++) {
             const struct queue *from = to;
@@ -287,9 +287,9 @@ static void check_queue(struct sim *s, const struct queue *q)
 void anything_check_end(struct sim *s)
 {
     const struct core *c = s->core;
-    for (uint32_t i = 0; s->mood.anything && i < c->queue_count; i++)
+    for (uint32_t i = 0; s->scenario.anything && i < c->queue_count; i++)
         check_queue(s, c->by_name[i]);
-    if (s->mood.anything && (c->waiting_bytes || c->spill_bytes || c->pending_peeks || c->explanations ||
-                             c->lease_count != c->free_lease_count))
+    if (s->scenario.anything && (c->waiting_bytes || c->spill_bytes || c->pending_peeks || c->explanations ||
+                                 c->lease_count != c->free_lease_count))
         sim_fail(s, "something is left in the broker of what drained");
 }

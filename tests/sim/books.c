@@ -34,29 +34,29 @@ uint64_t books_never_seen(const struct sim *s, unsigned queue)
 
 /* ------------------------------------------------------------------ dead letters */
 
-uint64_t books_letters_sent(const struct sim *s)
+uint64_t books_dead_letters_sent(const struct sim *s)
 {
     const struct queue *from = find(s, 0);
     if (!from)
         return 0;
-    return from->ledger.dead_lettered + from->ledger.dropped + (s->mood.expiries ? from->ledger.expired : 0);
+    return from->ledger.dead_lettered + from->ledger.dropped + (s->scenario.expiries ? from->ledger.expired : 0);
 }
 
-static uint64_t letters_seen(const struct sim *s)
+static uint64_t dead_letters_seen(const struct sim *s)
 {
-    uint64_t letters = 0;
+    uint64_t dead_letters = 0;
     for (size_t i = 0; i < s->fact_count; i++)
-        letters += fact_is_letter(s->facts[i]);
-    return letters;
+        dead_letters += fact_is_dead_letter(s->facts[i]);
+    return dead_letters;
 }
 
 /* Each event that died in the first queue became one event of the second, by both queues' ledgers. */
-static void check_letters(struct sim *s)
+static void check_dead_letters(struct sim *s)
 {
-    uint64_t died = books_letters_sent(s), letters = letters_seen(s), unseen = books_never_seen(s, 1);
-    if (s->on_disk[0] && (died < letters || died > letters + unseen))
+    uint64_t died = books_dead_letters_sent(s), dead_letters = dead_letters_seen(s), unseen = books_never_seen(s, 1);
+    if (s->on_disk[0] && (died < dead_letters || died > dead_letters + unseen))
         sim_wrong(s, "%llu events died in %s, and %llu (or %llu more) arrived where they go", N(died),
-                  sim_queue_name(0), N(letters), N(unseen));
+                  sim_queue_name(0), N(dead_letters), N(unseen));
 }
 
 /* ------------------------------------------------------------------ ends */
@@ -71,9 +71,9 @@ static bool ended_unseen(struct sim *s, const struct fact *f, unsigned queue)
  * queue. */
 static uint64_t unseen_ends(struct sim *s, const struct queue *q, unsigned queue)
 {
-    uint64_t ends = storing_dead_unseen(s, queue) + (s->mood.expiries ? 0 : q->ledger.expired);
-    if (s->mood.letters && queue == 0)
-        ends += books_letters_sent(s) - letters_seen(s);
+    uint64_t ends = storing_dead_unseen(s, queue) + (s->scenario.expiries ? 0 : q->ledger.expired);
+    if (s->scenario.dead_letters && queue == 0)
+        ends += books_dead_letters_sent(s) - dead_letters_seen(s);
     return ends;
 }
 
@@ -127,12 +127,12 @@ static void check_all_or_none(struct sim *s)
 
 void books_check(struct sim *s)
 {
-    if (s->mood.letters)
-        check_letters(s);
-    for (unsigned q = 0; q < s->queues && !s->mood.deletes && !s->mood.purges && !s->mood.redrives; q++) {
+    if (s->scenario.dead_letters)
+        check_dead_letters(s);
+    for (unsigned q = 0; q < s->queues && !s->scenario.deletes && !s->scenario.purges && !s->scenario.redrives; q++) {
         if (s->on_disk[q])
             check_ends(s, q);
     }
-    if (s->mood.topics && s->on_disk[0] && !s->mood.purges && !s->mood.dies)
+    if (s->scenario.topics && s->on_disk[0] && !s->scenario.purges && !s->scenario.dies)
         check_all_or_none(s);
 }

@@ -11,23 +11,23 @@ void broker_draw(struct sim *s)
     core_config_defaults(&s->config);
     s->config.window_events = 8 + sim_random(s, 60);
     s->config.deliver_frame = 300;
-    if (s->mood.tight)
+    if (s->scenario.tight)
         s->config.memory_budget = 2200 + sim_random(s, 1500);
     for (unsigned q = 0; q < s->queues; q++) {
         s->capacity[q] = 2 + sim_random(s, 30);
-        s->lease_ms[q] = s->mood.long_leases ? 30000 : 500 + sim_random(s, 4000);
+        s->lease_ms[q] = s->scenario.long_leases ? 30000 : 500 + sim_random(s, 4000);
         s->backoff_ms[q] = sim_chance(s, 50) ? sim_random(s, 2000) : 0;
-        s->tries[q] = s->mood.dies ? 1 + sim_random(s, 4) : 250;
+        s->tries[q] = s->scenario.dies ? 1 + sim_random(s, 4) : 250;
         s->dead_capacity[q] = sim_chance(s, 50) ? sim_random(s, 6) : 10000;
     }
-    for (unsigned q = 0; q < s->queues && s->mood.in_step; q++)
+    for (unsigned q = 0; q < s->queues && s->scenario.in_step; q++)
         s->lease_ms[q] -= s->lease_ms[q] % SIM_BEAT_MS;
     keys_draw(s);
     timing_draw(s);
     storing_draw(s);
-    if (s->mood.letters)
+    if (s->scenario.dead_letters)
         s->on_disk[1] |= s->on_disk[0]; /* a queue on disk cannot have a dead-letter queue in memory */
-    if (s->mood.topics)
+    if (s->scenario.topics)
         s->on_disk[1] = s->on_disk[2] = s->on_disk[0]; /* a topic's queues all have the same durability */
 }
 
@@ -35,7 +35,7 @@ void broker_draw(struct sim *s)
 
 void broker_settings(struct sim *s, unsigned q, struct queue_settings *out)
 {
-    if (s->mood.anything) {
+    if (s->scenario.anything) {
         anything_settings(s, q, out);
         return;
     }
@@ -46,12 +46,12 @@ void broker_settings(struct sim *s, unsigned q, struct queue_settings *out)
     queue_settings_put(out, QUEUE_SETTING_max_deliveries, s->tries[q]);
     queue_settings_put(out, QUEUE_SETTING_max_crashes, s->tries[q]);
     queue_settings_put(out, QUEUE_SETTING_dead_capacity, s->calm ? 100000 : s->dead_capacity[q]);
-    if (s->mood.letters && q == 0)
+    if (s->scenario.dead_letters && q == 0)
         queue_settings_put_text(out, QUEUE_SETTING_dead_letter, span_str(sim_queue_name(1)));
     queue_settings_put(out, QUEUE_SETTING_partitions, s->partitions[q]);
     queue_settings_put(out, QUEUE_SETTING_ordered, s->ordered[q] ? ORDERED_KEY : ORDERED_NONE);
-    queue_settings_put(out, QUEUE_SETTING_dead_letter_expired, s->mood.expiries);
-    if (s->mood.drops && q == 0) {
+    queue_settings_put(out, QUEUE_SETTING_dead_letter_expired, s->scenario.expiries);
+    if (s->scenario.drops && q == 0) {
         queue_settings_put(out, QUEUE_SETTING_overflow, OVERFLOW_DROP_OLDEST);
         queue_settings_put(out, QUEUE_SETTING_dead_letter_dropped, true);
     }
@@ -132,7 +132,7 @@ void broker_start(struct sim *s)
     storing_check_start(s);
     for (unsigned q = s->queues; q-- > 0 && !s->failed;) /* dead-letter queues first */
         declare(s, q);
-    if (s->mood.topics && !s->failed && (!s->mood.anything || s->config.incarnation == 1))
+    if (s->scenario.topics && !s->failed && (!s->scenario.anything || s->config.incarnation == 1))
         make_topic(s);
 }
 
@@ -172,7 +172,7 @@ static void begin_stop(struct sim *s)
 static void draw_end(struct sim *s)
 {
     bool carries = storing_carries(s); /* that is mostly so later on, when few events vanish any more */
-    if (!s->mood.restarts || (s->calm && !carries) || s->config.incarnation >= SIM_STARTS || s->stops_at)
+    if (!s->scenario.restarts || (s->calm && !carries) || s->config.incarnation >= SIM_STARTS || s->stops_at)
         return;
     if (sim_random(s, carries ? 50 : s->disk ? 3000 : 8000))
         return;

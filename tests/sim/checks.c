@@ -9,7 +9,7 @@ static void check_credit(struct sim *s, const struct queue *q)
     const struct consumer *k;
     DL_FOREACH2(q->consumers, k, queue_next)
     {
-        if (!s->mood.lowers && !s->calm && k->next_delivery > k->limit + 1)
+        if (!s->scenario.lowers && !s->calm && k->next_delivery > k->limit + 1)
             sim_fail(s, "%s delivered %llu with credit up to %llu", q->name, (unsigned long long)k->next_delivery - 1,
                      (unsigned long long)k->limit);
         if (k->next_delivery > k->most_granted + 1)
@@ -87,7 +87,7 @@ static void check_topic(struct sim *s)
 /* The attributes added to dead letters may exceed the memory budget. */
 static uint64_t said_of_the_dead(const struct sim *s)
 {
-    const struct queue *q = s->mood.letters ? queue_find(s->core, span_str(sim_queue_name(1))) : NULL;
+    const struct queue *q = s->scenario.dead_letters ? queue_find(s->core, span_str(sim_queue_name(1))) : NULL;
     return q && !q->durable ? 400 * queue_remaining(q) : 0;
 }
 
@@ -159,7 +159,7 @@ static void check_sequences(struct sim *s)
             continue;
         if (before && before->queue == f->queue && before->sequence == f->sequence)
             sim_fail(s, "%s gave sequence %llu twice", sim_queue_name(f->queue), (unsigned long long)f->sequence);
-        if (fact_is_letter(f))
+        if (fact_is_dead_letter(f))
             continue;
         uint64_t *order = &newest[f->by_topic][f->producer % 256];
         if (f->order < *order)
@@ -175,7 +175,7 @@ static void check_sequences(struct sim *s)
 static bool is_used_up(const struct sim *s)
 {
     struct log_info info = { 0 };
-    if (!s->mood.cramped || !s->mood.letters || !s->log)
+    if (!s->scenario.cramped || !s->scenario.dead_letters || !s->log)
         return false;
     log_info(s->log, &info);
     return info.live_bytes * 2 > info.disk_budget - s->log_config.segment_size * 5 / 2;
@@ -191,21 +191,21 @@ void check_end(struct sim *s)
     if (mutation == MUTATION_none)
         core_validate(s->core);
     uint64_t lost = check_facts(s);
-    bool dead_may_go = s->mood.redrives || s->mood.purges || s->mood.deletes;
+    bool dead_may_go = s->scenario.redrives || s->scenario.purges || s->scenario.deletes;
     /* Dead letters that died, or expired, before anybody was given them are unknown here. */
-    uint64_t unseen = s->mood.letters ? books_never_seen(s, 1) : 0;
+    uint64_t unseen = s->scenario.dead_letters ? books_never_seen(s, 1) : 0;
     lost -= unseen < lost ? unseen : lost;
     uint64_t waiting = is_used_up(s) ? l->remaining : 0;
     lost -= waiting < lost ? waiting : lost;
-    uint64_t dead = l->dead_lettered + l->dropped + (s->mood.expiries ? l->expired : 0);
+    uint64_t dead = l->dead_lettered + l->dropped + (s->scenario.expiries ? l->expired : 0);
     uint64_t vanished = l->purged + (dead_may_go ? dead : 0);
-    if (lost > vanished || (lost && !s->mood.purges && !s->mood.deletes && !s->mood.redrives))
+    if (lost > vanished || (lost && !s->scenario.purges && !s->scenario.deletes && !s->scenario.redrives))
         sim_wrong(s, "%llu confirmed events never arrived", (unsigned long long)lost);
     if (l->remaining > waiting)
         sim_fail(s, "%llu events never drained", (unsigned long long)l->remaining);
     if (l->accepted != l->acked + l->purged + l->dropped + l->dead_lettered + l->expired + waiting)
         sim_fail(s, "the ledger does not balance");
-    if (!s->mood.deletes && !s->mood.redrives)
+    if (!s->scenario.deletes && !s->scenario.redrives)
         check_sequences(s);
     if (!waiting)
         books_check(s);

@@ -105,7 +105,7 @@ static void act(struct actor *a)
         publishing_act(a);
     if (a->index > 0)
         consuming_act(a);
-    if (sim_chance(s, s->mood.anything ? 5 : 1))
+    if (sim_chance(s, s->scenario.anything ? 5 : 1))
         operating_act(a);
     a->next_action = s->now + (int64_t)sim_random(s, 300) * MS;
 }

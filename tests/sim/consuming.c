@@ -46,7 +46,7 @@ static void change(struct actor *a)
     }
     client_consume(a->client, name);
     a->consuming[q] = true;
-    want(a, q, s->mood.lowers ? sim_random(s, 12) : 12);
+    want(a, q, s->scenario.lowers ? sim_random(s, 12) : 12);
 }
 
 void consuming_idle(void *ctx, const char *queue, uint64_t generation)
@@ -73,7 +73,7 @@ void consuming_delivery(void *ctx, const struct client_delivery *d)
         s->receipts[sim_random(s, SIM_RECEIPTS)] = seen;
     if (a->held_count == sizeof a->held / sizeof *a->held || (!s->calm && sim_chance(s, 4)))
         return; /* the program forgets it: the lease will run out */
-    uint64_t mostly = s->mood.pinched ? 3000 : 800;
+    uint64_t mostly = s->scenario.pinched ? 3000 : 800;
     int64_t busy = (int64_t)sim_random(s, s->calm ? 5 : sim_chance(s, 5) ? 15000 : mostly);
     a->held[a->held_count++] = (struct held){ seen, sim_queue_index(d->queue), s->now + busy * MS };
 }
@@ -116,7 +116,7 @@ static enum settle_kind draw_kind(struct sim *s, uint64_t *ms)
         *ms = 3000;
         return SETTLE_EXTEND;
     }
-    if (s->mood.dies && sim_chance(s, 30))
+    if (s->scenario.dies && sim_chance(s, 30))
         return SETTLE_DROP;
     *ms = sim_chance(s, 50) ? sim_random(s, 3000) : 0;
     if (sim_chance(s, 50))

@@ -100,7 +100,7 @@ static void accepted(struct sim *s, struct fact *f, uint64_t sequence, uint64_t 
     if (refused(f))
         sim_wrong(s, "#%llu was refused (%s) and yet is in the queue", ID(f), reason_info(f->reason)->name);
     bool same = f->sequence == sequence && (s->on_disk[f->queue] || f->incarnation == incarnation);
-    bool redriven = s->mood.redrives; /* it may be a new event by now, and never have been handed over as the old one */
+    bool redriven = s->scenario.redrives; /* maybe it is a new event by now, and was never handed over as the old one */
     if (f->sequence && !same && !redriven)
         sim_wrong(s, "#%llu has sequences %llu and %llu: doubled", ID(f), (unsigned long long)f->sequence,
                   (unsigned long long)sequence);
@@ -120,9 +120,9 @@ static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, 
 {
     struct fact *first = f->twin ? f->twin : s->facts[f->id];
     bool lasts = s->on_disk[f->origin] || first->kept_by == incarnation;
-    bool apart = s->mood.deletes || s->mood.redrives || s->mood.tight || s->now - first->published > WINDOW_MS * MS ||
-                 s->wall_offset_ms != 0;
-    if (first->kept && first->kept != sequence && lasts && !apart && s->mood.repeats)
+    bool apart = s->scenario.deletes || s->scenario.redrives || s->scenario.tight ||
+                 s->now - first->published > WINDOW_MS * MS || s->wall_offset_ms != 0;
+    if (first->kept && first->kept != sequence && lasts && !apart && s->scenario.repeats)
         sim_wrong(s, "#%llu is in the queue as %llu, and the same event as %llu", ID(f), (unsigned long long)sequence,
                   (unsigned long long)first->kept);
     first->kept = sequence;
@@ -131,7 +131,7 @@ static void check_twins(struct sim *s, const struct fact *f, uint64_t sequence, 
 
 static void duplicate(struct sim *s, struct fact *f, uint64_t sequence, uint64_t incarnation)
 {
-    if (!s->mood.repeats || f->handed_over || f->sequence)
+    if (!s->scenario.repeats || f->handed_over || f->sequence)
         sim_wrong(s, "#%llu is in the queue, and said to be a duplicate", ID(f));
     f->duplicate = true;
     check_twins(s, f, sequence, incarnation);
@@ -146,7 +146,7 @@ static void confirmed(struct sim *s, struct fact *f, uint64_t sequence, uint64_t
         return;
     }
     check_twins(s, f, sequence, incarnation);
-    if (!fact_is_letter(f)) /* else it died, and came as a dead letter before its confirm did */
+    if (!fact_is_dead_letter(f)) /* else it died, and came as a dead letter before its confirm did */
         accepted(s, f, sequence, incarnation);
 }
 
@@ -168,7 +168,7 @@ static void check_unsure(struct sim *s, const struct actor *a, const struct fact
         sim_wrong(s, "#%llu was never sent, and yet its outcome is unknown", ID(f));
     if (s->now - disturbed > QUIET_MS * MS)
         sim_wrong(s, "#%llu: its outcome is unknown, though nothing stood between client and broker", ID(f));
-    if (s->on_disk[f->origin] && s->now < f->deadline && !s->mood.deletes)
+    if (s->on_disk[f->origin] && s->now < f->deadline && !s->scenario.deletes)
         sim_wrong(s, "#%llu: its outcome is unknown before its time is over, though its queue is on disk", ID(f));
 }
 
@@ -224,7 +224,7 @@ static struct life *read_life(struct sim *s, const struct client_delivery *d)
  * uncounted. */
 static void check_attempt(struct sim *s, const struct fact *f, const struct client_delivery *d, const struct life *life)
 {
-    if (!s->mood.long_leases || s->mood.redrives || f->handed_over == 0 || f->life != life ||
+    if (!s->scenario.long_leases || s->scenario.redrives || f->handed_over == 0 || f->life != life ||
         s->partitions[f->queue] > 1 || /* another consumer may have had it meanwhile */
         f->epoch != d->consumer_epoch)
         return;
@@ -243,13 +243,13 @@ static void become_newest(struct fact *f, const struct client_delivery *d, struc
     f->released = f->release_asked = false;
 }
 
-bool fact_is_letter(const struct fact *f)
+bool fact_is_dead_letter(const struct fact *f)
 {
     return f->queue != f->origin;
 }
 
 /* It is delivered from the dead-letter queue for the first time: from now on it is an event of that queue. */
-static void become_letter(struct sim *s, struct fact *f, unsigned queue)
+static void become_dead_letter(struct sim *s, struct fact *f, unsigned queue)
 {
     sim_trace(s, "#%llu comes as a dead letter", ID(f));
     f->queue = queue;
@@ -266,11 +266,11 @@ static bool is_in_place(struct sim *s, struct fact *f, unsigned queue, const str
     *late = false;
     if (f->queue == queue)
         return true;
-    if (s->mood.letters && !fact_is_letter(f) && queue == 1) {
-        become_letter(s, f, queue);
+    if (s->scenario.dead_letters && !fact_is_dead_letter(f) && queue == 1) {
+        become_dead_letter(s, f, queue);
         return true;
     }
-    *late = fact_is_letter(f) && queue == f->origin && life->incarnation <= f->life->incarnation;
+    *late = fact_is_dead_letter(f) && queue == f->origin && life->incarnation <= f->life->incarnation;
     return *late;
 }
 
@@ -297,14 +297,14 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         return NULL;
     if (f->duplicate)
         sim_wrong(s, "#%llu was confirmed as a duplicate, and is delivered", ID(f));
-    if (!fact_is_letter(f))
+    if (!fact_is_dead_letter(f))
         check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
     /* (A late delivery from before the restart does not count: its run is the older one.) */
-    if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->mood.redrives)
+    if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->scenario.redrives)
         sim_wrong(s, "#%llu comes again after a restart as if for the first time", ID(f));
     bool redriven =
-        s->mood.redrives && d->sequence < f->sequence; /* it died while this was in transit, and was redriven */
+        s->scenario.redrives && d->sequence < f->sequence; /* it died while this was in transit, and was redriven */
     if (f->acked && life->incarnation >= f->acked_by && !redriven) /* not by a late delivery, as above */
         sim_wrong(s, "#%llu was delivered after its ack was confirmed", ID(f));
     if (f->dropped && life->incarnation >= f->dropped_by)
@@ -314,7 +314,7 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
                   (unsigned long long)a->instance, (unsigned long long)d->consumer_epoch,
                   (unsigned long long)life->newest_epoch);
     /* Redriven events and dead letters join at the tail, out of order. */
-    if (d->attempt == 1 && f->handed_over == 0 && !s->mood.redrives && !fact_is_letter(f) && !f->delayed)
+    if (d->attempt == 1 && f->handed_over == 0 && !s->scenario.redrives && !fact_is_dead_letter(f) && !f->delayed)
         keys_check_order(s, f, life);
     keys_check_delivery(s, f, d, life);
     check_attempt(s, f, d, life);
@@ -403,17 +403,18 @@ static void dropped(struct sim *s, const struct asked *w)
     struct fact *f = w->seen.fact;
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(f->queue)));
     bool same = q && w->seen.life->queue_id == q->id && w->seen.life->incarnation == s->config.incarnation;
-    if (s->mood.redrives || s->mood.purges || s->mood.deletes)
+    if (s->scenario.redrives || s->scenario.purges || s->scenario.deletes)
         return;
     f->dropped |= storing_is_dead(s, f);
     const struct trouble *t = same ? trouble_find(q, f->sequence) : NULL;
-    bool letters = s->mood.letters && f->queue == 0;
+    bool dead_letters = s->scenario.dead_letters && f->queue == 0;
     bool held = (t && t->held) || (q && q->schedule && doomed_has(q->schedule, f->sequence));
     f->dropped |= same && held;
     if (f->dropped && f->dropped_by == 0)
         f->dropped_by = s->config.incarnation;
-    bool stays = same && (letters ? queue_item(q, f->sequence) && !held /* else it moved to the dead-letter queue */
-                                  : q->dead < q->settings.dead_capacity);
+    bool stays =
+        same && (dead_letters ? queue_item(q, f->sequence) && !held /* else it moved to the dead-letter queue */
+                              : q->dead < q->settings.dead_capacity);
     if (stays && w->seen.queue == f->queue && !f->dropped && !timing_may_be_gone(s, f))
         sim_wrong(s, "#%llu was dropped, and is not dead", ID(f));
 }

@@ -22,12 +22,12 @@ static uint64_t draw(const struct sim *s, unsigned queue, uint64_t below)
  * to whoever wants it. */
 void keys_pinch(struct sim *s)
 {
-    struct mood *m = &s->mood;
+    struct scenario *m = &s->scenario;
     m->pinched = s->seed % 12 == 2 || s->seed % 12 == 6;
     if (!m->pinched)
         return;
     m->tight = m->disk = true;
-    m->deletes = m->topics = m->letters = m->drops = m->full_disk = m->failing_disk = false;
+    m->deletes = m->topics = m->dead_letters = m->drops = m->full_disk = m->failing_disk = false;
 }
 
 static void draw_pinched(struct sim *s)
@@ -42,19 +42,20 @@ static void draw_pinched(struct sim *s)
 
 void keys_draw(struct sim *s)
 {
-    s->config.look_ahead = 1 + (uint32_t)draw(s, 2, s->mood.anything ? 5 : 20);
+    s->config.look_ahead = 1 + (uint32_t)draw(s, 2, s->scenario.anything ? 5 : 20);
     for (unsigned q = 0; q < s->queues; q++) {
         uint64_t kind = draw(s, q, 16);
         s->ordered[q] = kind < 4;
         s->stubborn[q] = s->ordered[q] && draw(s, 3 + q, 2);
         s->partitions[q] = kind >= 2 && kind < 8 ? 2 + draw(s, q, 48) / 16 : 1;
     }
-    if (s->mood.drops && s->mood.disk) { /* so that sometimes an event that was spilled is dropped, and has room */
+    if (s->scenario.drops &&
+        s->scenario.disk) { /* so that sometimes an event that was spilled is dropped, and has room */
         s->partitions[0] += s->partitions[0] == 1;
         s->config.look_ahead = 1 + (uint32_t)draw(s, 2, 3);
         s->dead_capacity[0] = draw(s, 4, 4) ? 10000 : s->dead_capacity[0];
     }
-    if (s->mood.pinched)
+    if (s->scenario.pinched)
         draw_pinched(s);
 }
 
@@ -117,14 +118,14 @@ static bool stands_before(const struct sim *s, const struct fact *g, const struc
 {
     bool came = g->handed_over && g->life == life, delayed = g->delayed || s->delay_ms[g->queue];
     if (g->sequence > f->sequence) /* a delivery whose lease ran out may arrive late */
-        return came && s->mood.long_leases;
+        return came && s->scenario.long_leases;
     return g->sequence < f->sequence && (came || !delayed);
 }
 
 static void check_alone(struct sim *s, const struct fact *f, const struct life *life)
 {
-    bool may_vanish =
-        s->mood.purges || s->mood.deletes || s->mood.redrives || (s->mood.letters && f->queue == f->origin);
+    bool may_vanish = s->scenario.purges || s->scenario.deletes || s->scenario.redrives ||
+                      (s->scenario.dead_letters && f->queue == f->origin);
     if (!s->ordered[f->queue] || f->key == 0 || may_vanish || life->incarnation != s->config.incarnation)
         return;
     for (size_t i = s->fact_count; i-- > 0;) {
@@ -138,7 +139,7 @@ void keys_check_delivery(struct sim *s, const struct fact *f, const struct clien
 {
     check_alone(s, f, life);
     uint64_t *newest = &life->newest_fence[f->key];
-    if (f->key == 0 || !s->mood.long_leases) /* a delivery whose lease ran out may arrive late */
+    if (f->key == 0 || !s->scenario.long_leases) /* a delivery whose lease ran out may arrive late */
         return;
     if (d->fence < *newest)
         sim_wrong(s, "#%llu was handed over under token %llu after token %llu", ID(f), (unsigned long long)d->fence,
@@ -227,7 +228,7 @@ void keys_check_progress(struct sim *s, struct queue *q)
     unsigned i = sim_queue_index(q->name);
     uint64_t end = queue_deliverable_end(q);
     /* A stopping broker delivers no more. In a pinched world, where consumers are slow, each redelivery starts anew. */
-    bool flows = q->partitions && q->durable && !q->paused && !s->stops_at && !s->mood.pinched;
+    bool flows = q->partitions && q->durable && !q->paused && !s->stops_at && !s->scenario.pinched;
     bool still = flows && partition_is_full(s->core, q) && !spill_is_exhausted(s->core) && q->next_ready < q->loaded &&
                  q->next_ready < end && is_hungry(q);
     if (!still || s->still_since[i] == 0 || s->still_at[i] != q->next_ready) {

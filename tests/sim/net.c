@@ -38,7 +38,7 @@ static int64_t delay(struct sim *s)
 static int64_t arrival(struct sim *s)
 {
     int64_t at = s->now + delay(s), beat = SIM_BEAT_MS * MS;
-    return s->mood.in_step && !s->calm ? (at + beat - 1) / beat * beat : at;
+    return s->scenario.in_step && !s->calm ? (at + beat - 1) / beat * beat : at;
 }
 
 static void send(struct sim *s, struct pipe *p, struct frame *frame, struct span bytes)

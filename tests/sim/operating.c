@@ -21,7 +21,7 @@ static void call(struct actor *a, enum call call, unsigned queue)
     if (call == CALL_CANCEL)
         r.u.cancel.sequence = 1 + sim_random(s, 200);
     if (call == CALL_PURGE)
-        r.u.purge.dead = !s->mood.purges || sim_chance(s, 20);
+        r.u.purge.dead = !s->scenario.purges || sim_chance(s, 20);
     sim_trace(s, "c%llu operates on %s: call %d", (unsigned long long)a->instance, r.queue, (int)call);
     client_call(a->client, &r, a, 3000, sim_now(s));
 }
@@ -33,17 +33,17 @@ void operating_act(struct actor *a)
         keeping_act(a);
         return;
     }
-    if (s->mood.anything) {
+    if (s->scenario.anything) {
         anything_act(a);
         return;
     }
     static const enum call calls[] = { CALL_PAUSE, CALL_RESUME, CALL_RESUME, CALL_CLOSE, CALL_OPEN, CALL_OPEN };
     unsigned queue = (unsigned)sim_random(s, s->queues);
-    if (s->mood.redrives && sim_chance(s, 30))
+    if (s->scenario.redrives && sim_chance(s, 30))
         call(a, sim_chance(s, 80) ? CALL_REDRIVE : CALL_PURGE, queue);
-    else if (s->mood.purges && sim_chance(s, 15))
-        call(a, s->mood.delays && sim_chance(s, 80) ? CALL_CANCEL : CALL_PURGE, queue);
-    else if (s->mood.deletes && sim_chance(s, 40))
+    else if (s->scenario.purges && sim_chance(s, 15))
+        call(a, s->scenario.delays && sim_chance(s, 80) ? CALL_CANCEL : CALL_PURGE, queue);
+    else if (s->scenario.deletes && sim_chance(s, 40))
         call(a, sim_chance(s, 30) ? CALL_DELETE : CALL_DECLARE, queue);
     else
         call(a, calls[sim_random(s, 6)], queue);
@@ -62,7 +62,7 @@ void operating_set_right(struct actor *a)
 void operating_clear_dead(struct sim *s)
 {
     struct queue *q = queue_find(s->core, span_str(sim_queue_name(1)));
-    bool full_of_dead = s->mood.cramped && s->mood.letters && s->on_disk[1];
+    bool full_of_dead = s->scenario.cramped && s->scenario.dead_letters && s->on_disk[1];
     if (!s->calm || !full_of_dead || !q || s->now < s->cleared_at + CLEAR_MS * MS)
         return;
     sim_trace(s, "the %llu dead of %s are purged", (unsigned long long)q->dead, q->name);

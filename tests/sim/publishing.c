@@ -17,7 +17,7 @@ static struct publish *new_publish(struct sim *s)
 
 static size_t draw_size(struct sim *s, unsigned queue)
 {
-    if (s->mood.tight)
+    if (s->scenario.tight)
         return sim_random(s, EVENT_SIZE_MOST - 8);
     return s->on_disk[queue] ? sim_random(s, EVENT_SIZE_DISK - 8) : 0;
 }
@@ -30,12 +30,12 @@ static struct fact *draw_twin(struct sim *s, unsigned queue)
 {
     size_t back = 2 + sim_random(s, 100); /* the newest is the new event itself */
     bool started = s->restarted && s->now - s->restarted < AGAIN_MS * MS;
-    if (!s->mood.repeats || !sim_chance(s, started ? 70 : 25) || back > s->fact_count)
+    if (!s->scenario.repeats || !sim_chance(s, started ? 70 : 25) || back > s->fact_count)
         return NULL;
     struct fact *f = s->facts[s->fact_count - back];
     f = f->twin ? f->twin : f;
     bool same = f->origin == queue && !f->by_topic; /* publishes to the topic carry no hashes */
-    return same || s->mood.anything ? f : NULL;
+    return same || s->scenario.anything ? f : NULL;
 }
 
 static void put_hash(uint8_t hash[EVENT_HASH_SIZE], const struct fact *f)
@@ -72,7 +72,7 @@ static void draw_way(struct actor *a, struct fact *f)
 void publishing_act(struct actor *a)
 {
     struct sim *s = a->sim;
-    bool topic = s->mood.topics && sim_chance(s, 40);
+    bool topic = s->scenario.topics && sim_chance(s, 40);
     unsigned queue = topic ? 0 : (unsigned)sim_random(s, s->queues);
     uint32_t count = sim_chance(s, 60) ? 1 : 1 + (uint32_t)sim_random(s, 5);
     static const uint32_t waits[] = { 0, 50, 1000, 5000, 20000 };
@@ -88,11 +88,11 @@ void publishing_act(struct actor *a)
         f->deadline = s->now + wait_ms * MS;
         if (topic)
             draw_way(a, f);
-        if ((count == 1 && !topic) || s->mood.anything)
+        if ((count == 1 && !topic) || s->scenario.anything)
             f->twin = draw_twin(s, queue);
         put_hash(hashes[i], f);
         events[i] = span_of(bytes[i], keys_put_event(s, f, bytes[i]) + draw_size(s, queue));
-        timing_terms(s, f, topic && !s->mood.anything, &terms[i]);
+        timing_terms(s, f, topic && !s->scenario.anything, &terms[i]);
     }
     for (unsigned q = 1; topic && q < s->queues; q++)
         join_queue(a, p, q);
@@ -101,12 +101,12 @@ void publishing_act(struct actor *a)
               topic ? SIM_TOPIC : sim_queue_name(queue), p->first, wait_ms, twin ? ", again" : "");
     struct span name = span_str(topic ? SIM_TOPIC : sim_queue_name(queue));
     enum reason why;
-    bool once = s->mood.repeats && !topic;
-    bool any = s->mood.anything;
+    bool once = s->scenario.repeats && !topic;
+    bool any = s->scenario.anything;
     bool taken = topic ? client_publish_topic(a->client, name, events, any ? hashes : NULL, any ? terms : NULL, count,
                                               wait_ms, p, sim_now(s), &why)
-                       : client_publish_on(a->client, name, events, once ? hashes : NULL, s->mood.delays ? terms : NULL,
-                                           count, wait_ms, p, sim_now(s), &why);
+                       : client_publish_on(a->client, name, events, once ? hashes : NULL,
+                                           s->scenario.delays ? terms : NULL, count, wait_ms, p, sim_now(s), &why);
     if (!taken)
         sim_fail(s, "a small publish was not taken: %s", reason_info(why)->name);
 }

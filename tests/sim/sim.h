@@ -172,7 +172,7 @@ struct actor {
 /* ------------------------------------------------------------------ the world */
 
 /* What happens in this seed's world besides ordinary faults. Kept in one place, because the checks depend on it. */
-struct mood {
+struct scenario {
     bool purges, deletes, restarts; /* events may vanish for these reasons */
     bool lowers;                    /* programs lower their credit */
     bool tight;                     /* the broker's budget runs out */
@@ -180,9 +180,9 @@ struct mood {
     bool delays;                    /* events are delayed, and expire */
     bool dies;                      /* events that fail often die; else they are redelivered for ever */
     bool redrives;                  /* … and dead events are redriven or purged */
-    bool topics;   /* programs also publish to a topic that is bound to three queues, two with a filter */
-    bool letters;  /* the second queue is the first one's dead-letter queue */
-    bool expiries; /* expired events die (dead_letter_expired) */
+    bool topics;       /* programs also publish to a topic that is bound to three queues, two with a filter */
+    bool dead_letters; /* the second queue is the first one's dead-letter queue */
+    bool expiries;     /* expired events die (dead_letter_expired) */
     /* Queues come and go with whatever settings, and programs make every call there is. Then nothing can be predicted
      * from outside, and only what holds within the broker is checked (sim_wrong). */
     bool anything;
@@ -219,7 +219,7 @@ struct sim {
     bool calm;                  /* no more faults: everything must drain */
     bool trace, failed;
     char failure[400];
-    struct mood mood;
+    struct scenario scenario;
     unsigned queues; /* number of queues */
     uint64_t steps, handed_over;
     uint64_t carried;  /* groups that the log carried, as no segment had room; of earlier runs */
@@ -409,7 +409,7 @@ void keys_check_progress(struct sim *s, struct queue *q);
 uint64_t keys_fails_for(struct sim *s, const struct fact *f);
 
 /* facts.c */
-bool fact_is_letter(const struct fact *f);
+bool fact_is_dead_letter(const struct fact *f);
 struct fact *fact_published(struct sim *s, struct actor *a, unsigned queue, uint32_t batch_index);
 /* `other` is the same event as `one`, which was sent to the topic. */
 void fact_join(const struct sim *s, struct fact *one, struct fact *other);
@@ -437,7 +437,7 @@ bool timing_may_be_gone(const struct sim *s, const struct fact *f); /* expired, 
 /* Number of events that the queue says it accepted, but no publisher was told of and no consumer was given. */
 uint64_t books_never_seen(const struct sim *s, unsigned queue);
 /* Number of events that moved to the dead-letter queue, as the first queue's ledger has it. */
-uint64_t books_letters_sent(const struct sim *s);
+uint64_t books_dead_letters_sent(const struct sim *s);
 void books_check(struct sim *s); /* at the end */
 
 /* checks.c */

@@ -14,42 +14,42 @@
  * queue it is the dead letters that fill the disk; each needs more room there than it gives back here. */
 static void cramp(struct sim *s)
 {
-    s->log_config.segment_size = s->mood.letters ? 1u << 13 : 4096;
+    s->log_config.segment_size = s->scenario.dead_letters ? 1u << 13 : 4096;
     s->log_config.disk_budget = s->log_config.segment_size * (6 + s->seed / 4 % 2);
     s->log_config.lazy_ms = 1;
     s->config.mark_ahead = s->config.unsettled_most = 1;
-    for (unsigned q = s->mood.drops; q < s->queues; q++) /* a queue that drops is to be full first */
-        s->capacity[q] += s->mood.letters ? 20 : 60;
+    for (unsigned q = s->scenario.drops; q < s->queues; q++) /* a queue that drops is to be full first */
+        s->capacity[q] += s->scenario.dead_letters ? 20 : 60;
 }
 
 void storing_draw(struct sim *s)
 {
     s->disk_due = s->disk_full_until = EVER;
-    if (!s->mood.disk)
+    if (!s->scenario.disk)
         return;
     s->disk = disk_new();
     for (unsigned q = 0; q < s->queues; q++)
         s->on_disk[q] = sim_chance(s, 75);
     s->on_disk[sim_random(s, s->queues)] = true;
-    s->on_disk[0] |= s->mood.pinched;
+    s->on_disk[0] |= s->scenario.pinched;
     log_config_defaults(&s->log_config);
     s->log_config.segment_size = (uint64_t)8192 << sim_random(s, 6);
     s->log_config.lazy_ms = 1 + (int64_t)sim_random(s, 100);
     s->log_config.cache_bytes = sim_chance(s, 50) ? sim_random(s, 4000) : 1u << 20;
-    if (s->mood.full_disk && sim_chance(s, 50))
+    if (s->scenario.full_disk && sim_chance(s, 50))
         s->log_config.disk_budget = s->log_config.segment_size * (5 + sim_random(s, 4)) + 65536;
     s->config.confirm_synced = true;
     s->config.mark_ahead = sim_chance(s, 50) ? 1 + (uint32_t)sim_random(s, 8) : 1024;
     s->config.unsettled_most = sim_chance(s, 50) ? 2 + (uint32_t)sim_random(s, 10) : 1000;
     for (unsigned i = 0; i < sizeof s->config.receipt_key; i++)
         s->config.receipt_key[i] = (uint8_t)(1 + sim_random(s, 255));
-    if (s->mood.cramped)
+    if (s->scenario.cramped)
         cramp(s);
-    if (s->mood.anything && s->seed / 6 % 3 == 1) { /* not drawn, as in draw_mood */
+    if (s->scenario.anything && s->seed / 6 % 3 == 1) { /* not drawn, as in draw_scenario */
         s->log_config.segment_size = 1u << 14;
         s->log_config.disk_budget = s->log_config.segment_size * 6;
     }
-    if (s->mood.anything && s->seed / 6 % 4 >= 2) { /* nor this */
+    if (s->scenario.anything && s->seed / 6 % 4 >= 2) { /* nor this */
         s->log_config.sync = s->seed / 6 % 4 == 2 ? LOG_SYNC_INTERVAL : LOG_SYNC_NONE;
         s->config.confirm_synced = false;
     }
@@ -94,11 +94,11 @@ void storing_fault(struct sim *s)
     if (!s->disk)
         return;
     uint64_t kind = sim_random(s, 10);
-    if (kind < 2 && s->mood.failing_disk && s->config.incarnation < SIM_STARTS)
+    if (kind < 2 && s->scenario.failing_disk && s->config.incarnation < SIM_STARTS)
         break_it(s);
-    else if (kind < 6 && s->mood.full_disk)
+    else if (kind < 6 && s->scenario.full_disk)
         fill(s);
-    else if (s->mood.slow_disk)
+    else if (s->scenario.slow_disk)
         stall(s);
 }
 
@@ -133,7 +133,7 @@ static struct log_info info_of(const struct sim *s)
 
 bool storing_carries(const struct sim *s)
 {
-    struct log_info info = s->mood.cramped ? info_of(s) : (struct log_info){ 0 };
+    struct log_info info = s->scenario.cramped ? info_of(s) : (struct log_info){ 0 };
     return info.carries || info.carried_groups;
 }
 
@@ -155,7 +155,7 @@ static int64_t next_delay(struct sim *s)
  * for them. More often so while the log carries groups. */
 static bool is_crowded(struct sim *s)
 {
-    if (!s->mood.cramped || s->calm || !s->log || s->disk_stalled_until > s->now || s->log->ops->room(s->log))
+    if (!s->scenario.cramped || s->calm || !s->log || s->disk_stalled_until > s->now || s->log->ops->room(s->log))
         return false;
     return sim_random(s, info_of(s).carries ? 5 : 100) == 0;
 }
@@ -186,7 +186,7 @@ void storing_wake(struct sim *s)
 }
 
 /* As the loop does it. In a quarter of the worlds it waits for the disk when that is quick (not drawn, as in
- * draw_mood). */
+ * draw_scenario). */
 bool storing_flush(struct sim *s)
 {
     log_may_wait(s->log, s->seed / 16 % 4 == 0 && s->disk_stalled_until <= s->now);
@@ -221,7 +221,7 @@ static void hear(void *context, const char *line)
 static void repair_for_nothing(struct sim *s)
 {
     bool whole = s->config.confirm_synced; /* else records that were not synced may be torn */
-    if (!s->mood.repairs || !whole || s->config.incarnation < 2 || s->disk_full_until != EVER || sim_chance(s, 50))
+    if (!s->scenario.repairs || !whole || s->config.incarnation < 2 || s->disk_full_until != EVER || sim_chance(s, 50))
         return;
     uint8_t key[LOG_KEY_SIZE];
     struct disk *to = disk_new();
@@ -258,7 +258,7 @@ bool storing_open(struct sim *s, bool *hopeless)
         return true;
     repair_for_nothing(s);
     bool full = s->disk_full_until != EVER;
-    bool armed = s->config.incarnation > 1 && s->mood.failing_disk && !s->calm && sim_chance(s, 30);
+    bool armed = s->config.incarnation > 1 && s->scenario.failing_disk && !s->calm && sim_chance(s, 30);
     if (armed)
         break_it(s);
     bool opened = open_log(s, &e);
@@ -367,23 +367,23 @@ void storing_check_start(struct sim *s)
         bool live = storing_has_returned(s, f);
         if (live && f->acked)
             check_returned(s, f, returned);
-        else if (s->mood.deletes)
+        else if (s->scenario.deletes)
             continue;
         else if (!q || q->next_sequence <= f->sequence)
             sim_wrong(s, "#%llu was %s as %llu, which will be used again", (unsigned long long)f->id,
                       f->handed_over ? "delivered" : "confirmed", (unsigned long long)f->sequence);
         else if (timing_may_be_gone(s, f) || was_cleared(s, f))
             continue;
-        else if (!live && !f->ack_asked && s->mood.letters && f->queue == 0)
+        else if (!live && !f->ack_asked && s->scenario.dead_letters && f->queue == 0)
             elsewhere++; /* in the other queue; if not, it never arrives, and check_end fails */
-        else if (!live && !f->ack_asked && !s->mood.purges && !s->mood.redrives)
+        else if (!live && !f->ack_asked && !s->scenario.purges && !s->scenario.redrives)
             sim_wrong(s, "#%llu was %s and did not survive", (unsigned long long)f->id,
                       f->handed_over ? "delivered" : "confirmed");
     }
     const struct queue *q = queue_find(s->core, span_str(sim_queue_name(0)));
-    if (q && elsewhere > books_letters_sent(s))
+    if (q && elsewhere > books_dead_letters_sent(s))
         sim_wrong(s, "%llu events of %s are gone, and only %llu of it died", (unsigned long long)elsewhere, q->name,
-                  (unsigned long long)books_letters_sent(s));
+                  (unsigned long long)books_dead_letters_sent(s));
 }
 
 uint64_t storing_dead_unseen(struct sim *s, unsigned queue)

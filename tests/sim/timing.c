@@ -15,7 +15,7 @@ static int64_t wall(const struct sim *s)
 
 void timing_draw(struct sim *s)
 {
-    for (unsigned q = 0; q < s->queues && s->mood.delays; q++) {
+    for (unsigned q = 0; q < s->queues && s->scenario.delays; q++) {
         s->ttl_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 20000) : 0;
         s->delay_ms[q] = sim_chance(s, 15) ? 1 + sim_random(s, 2000) : 0;
     }
@@ -25,7 +25,7 @@ void timing_terms(struct sim *s, struct fact *f, bool none, struct client_terms 
 {
     *out = (struct client_terms){ 0 };
     f->delayed = s->delay_ms[f->queue] > 0;
-    if (!s->mood.delays || none)
+    if (!s->scenario.delays || none)
         return;
     if (sim_chance(s, 15)) {
         out->delay_ms = 1 + sim_random(s, DELAY_MOST_MS);
@@ -62,7 +62,7 @@ struct looking {
  * room. */
 static bool is_kept(const struct sim *s, const struct queue *q, uint64_t sequence, const struct item *item)
 {
-    return s->mood.expiries && item->state == ITEM_DELAYED && doomed_has(q->schedule, sequence) &&
+    return s->scenario.expiries && item->state == ITEM_DELAYED && doomed_has(q->schedule, sequence) &&
            (q->durable || q->schedule->doomed_hold != HOLD_NOT);
 }
 
@@ -115,11 +115,11 @@ static void check_doomed(struct sim *s, struct queue *q)
 
 void timing_check(struct sim *s)
 {
-    for (uint32_t i = 0; s->mood.expiries && !s->stops_at && i < s->core->queue_count; i++)
+    for (uint32_t i = 0; s->scenario.expiries && !s->stops_at && i < s->core->queue_count; i++)
         check_doomed(s, s->core->by_name[i]);
     if (wall(s) > s->wall_most_ms)
         s->wall_most_ms = wall(s);
-    if (!s->mood.delays || s->mood.redrives || s->stops_at) /* redriven events have no terms any more */
+    if (!s->scenario.delays || s->scenario.redrives || s->stops_at) /* redriven events have no terms any more */
         return;
     for (uint32_t i = 0; i < s->core->queue_count; i++)
         queue_each(s->core->by_name[i], 0, look, &(struct looking){ s, s->core->by_name[i] });
@@ -130,7 +130,7 @@ void timing_check(struct sim *s)
 void timing_become_calm(struct sim *s)
 {
     int64_t latest = s->not_before_most_ms;
-    if (s->mood.delays && s->wall_most_ms > wall(s) && s->wall_most_ms + DELAY_MOST_MS > latest)
+    if (s->scenario.delays && s->wall_most_ms > wall(s) && s->wall_most_ms + DELAY_MOST_MS > latest)
         latest = s->wall_most_ms + DELAY_MOST_MS;
     int64_t behind = latest - wall(s);
     if (behind > 0)
@@ -139,7 +139,7 @@ void timing_become_calm(struct sim *s)
 
 bool timing_may_have_expired(const struct sim *s, const struct fact *f)
 {
-    bool own = f->expires_ms && !fact_is_letter(f); /* a dead letter has only its queue's terms */
+    bool own = f->expires_ms && !fact_is_dead_letter(f); /* a dead letter has only its queue's terms */
     /* wall_most_ms lacks this step if the broker ends in it. */
     int64_t latest = s->wall_most_ms > wall(s) ? s->wall_most_ms : wall(s);
     return s->ttl_ms[f->queue] || (own && f->expires_ms <= latest);
@@ -147,5 +147,5 @@ bool timing_may_have_expired(const struct sim *s, const struct fact *f)
 
 bool timing_may_be_gone(const struct sim *s, const struct fact *f)
 {
-    return !s->mood.expiries && timing_may_have_expired(s, f);
+    return !s->scenario.expiries && timing_may_have_expired(s, f);
 }

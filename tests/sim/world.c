@@ -42,7 +42,7 @@ void sim_fail(struct sim *s, const char *format, ...)
 void sim_wrong(struct sim *s, const char *format, ...)
 {
     va_list args;
-    if (s->mood.anything)
+    if (s->scenario.anything)
         return;
     va_start(args, format);
     fail(s, format, args);
@@ -153,9 +153,9 @@ static void step(struct sim *s)
     check_step(s);
 }
 
-static void draw_mood(struct sim *s)
+static void draw_scenario(struct sim *s)
 {
-    s->mood = (struct mood){
+    s->scenario = (struct scenario){
         .purges = sim_chance(s, 15),
         .deletes = sim_chance(s, 15),
         .restarts = sim_chance(s, 25),
@@ -170,17 +170,17 @@ static void draw_mood(struct sim *s)
         .full_disk = sim_chance(s, 30),
         .failing_disk = sim_chance(s, 30),
     };
-    s->mood.letters = s->mood.dies && !s->mood.purges && !s->mood.deletes && sim_chance(s, 60);
-    s->mood.redrives = s->mood.dies && !s->mood.letters && sim_chance(s, 60);
-    s->mood.topics = !s->mood.letters && !s->mood.deletes && !s->mood.tight && sim_chance(s, 50);
-    s->mood.drops = s->mood.dies && !s->mood.topics && sim_chance(s, 30);
-    s->mood.expiries = s->mood.delays && s->mood.dies && sim_chance(s, 50);
+    s->scenario.dead_letters = s->scenario.dies && !s->scenario.purges && !s->scenario.deletes && sim_chance(s, 60);
+    s->scenario.redrives = s->scenario.dies && !s->scenario.dead_letters && sim_chance(s, 60);
+    s->scenario.topics = !s->scenario.dead_letters && !s->scenario.deletes && !s->scenario.tight && sim_chance(s, 50);
+    s->scenario.drops = s->scenario.dies && !s->scenario.topics && sim_chance(s, 30);
+    s->scenario.expiries = s->scenario.delays && s->scenario.dies && sim_chance(s, 50);
     /* Taken from the seed rather than drawn, so that the worlds of other seeds stay what they were. */
-    s->mood.cramped = s->mood.disk && s->seed % 4 == 1;
-    s->mood.repairs = s->mood.disk && s->seed % 5 == 2;
-    s->mood.in_step = s->seed % 7 == 3;
-    s->mood.restarts |= s->mood.letters;
-    s->mood.restarts |= s->mood.disk && sim_chance(s, 70);
+    s->scenario.cramped = s->scenario.disk && s->seed % 4 == 1;
+    s->scenario.repairs = s->scenario.disk && s->seed % 5 == 2;
+    s->scenario.in_step = s->seed % 7 == 3;
+    s->scenario.restarts |= s->scenario.dead_letters;
+    s->scenario.restarts |= s->scenario.disk && sim_chance(s, 70);
     anything_draw(s);
     keys_pinch(s);
 }
@@ -190,10 +190,10 @@ bool sim_run(uint64_t seed, bool trace, struct sim *s)
     *s = (struct sim){ .seed = seed, .random = seed * 0x2545f4914f6cdd1du, .trace = trace };
     s->now = 1000 * MS;
     s->calm_at = s->now + 40000 * MS;
-    draw_mood(s);
+    draw_scenario(s);
     /* On a cramped disk dead events find room little by little: they are tried again every 5 s. */
-    s->end_at = s->calm_at + (s->mood.cramped && s->mood.letters ? 200000 : 100000) * MS;
-    s->queues = s->mood.topics ? 3 : 2;
+    s->end_at = s->calm_at + (s->scenario.cramped && s->scenario.dead_letters ? 200000 : 100000) * MS;
+    s->queues = s->scenario.topics ? 3 : 2;
     broker_draw(s);
     broker_start(s);
     for (unsigned i = 0; i < SIM_CLIENTS; i++) {

@@ -14,7 +14,7 @@ static void pass_time(struct sluice *s)
         assert_int_equal(sluice_publish_wait(s, "other", &event, 20000, NULL), SLUICE_OK);
 }
 
-static void the_others_stand_by_and_take_over(void **state)
+static void other_subscribers_stand_by_and_take_over(void **state)
 {
     struct sluice *one = seen_connect(state), *two = seen_connect(state);
     struct seen first = seen_fresh(), second = seen_fresh();
@@ -36,7 +36,7 @@ static void the_others_stand_by_and_take_over(void **state)
     assert_int_equal(sluice_close(two, 20000), SLUICE_OK);
 }
 
-static void what_was_acked_leaves_before_its_subscription(void **state)
+static void lingering_acks_leave_before_their_subscription_ends(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000 };
     struct sluice *s = seen_connect(state), *lingering = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -106,7 +106,7 @@ static void a_nack_delays_as_asked(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void what_is_deferred_comes_again_and_what_is_dropped_does_not(void **state)
+static void a_deferred_event_comes_again_and_a_dropped_one_does_not(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct seen events = seen_fresh();
@@ -165,7 +165,7 @@ static void unsettled_events_stay_within_256_by_default(void **state)
 }
 
 /* Another consumer may understand it: it is neither lost nor blocks others. */
-static void what_is_no_cloudevent_goes_back_as_failed(void **state)
+static void an_event_that_is_not_a_cloudevent_goes_back_as_failed(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct seen confirms = seen_fresh(), events = seen_fresh();
@@ -209,16 +209,15 @@ static void wrong_arguments_subscribe_to_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_others_stand_by_and_take_over, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_was_acked_leaves_before_its_subscription, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(other_subscribers_stand_by_and_take_over, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(lingering_acks_leave_before_their_subscription_ends, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(no_callback_runs_after_unsubscribe, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_ack_after_the_lease_does_nothing, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_nack_delays_as_asked, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_is_deferred_comes_again_and_what_is_dropped_does_not, seen_start,
-                                        seen_stop),
+        cmocka_unit_test_setup_teardown(a_deferred_event_comes_again_and_a_dropped_one_does_not, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_event_may_be_acked_from_its_callback, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(unsettled_events_stay_within_256_by_default, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_is_no_cloudevent_goes_back_as_failed, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(an_event_that_is_not_a_cloudevent_goes_back_as_failed, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(wrong_arguments_subscribe_to_nothing, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

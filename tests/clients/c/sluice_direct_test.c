@@ -76,12 +76,12 @@ static void publish_all_from_callbacks(void **state, size_t size)
     stream_free(c);
 }
 
-static void what_callbacks_publish_comes_once_and_in_order(void **state)
+static void events_of_callbacks_come_once_and_in_order(void **state)
 {
     publish_all_from_callbacks(state, 200);
 }
 
-static void so_does_what_is_too_large_to_share_a_block(void **state)
+static void events_too_large_to_share_a_block_come_once_and_in_order(void **state)
 {
     publish_all_from_callbacks(state, 5000);
 }
@@ -116,7 +116,7 @@ static bool add_word(void *context, const struct sluice_delivery *d)
     return seen_event(&w->seen, d);
 }
 
-static void what_is_queued_already_is_not_overtaken(void **state)
+static void a_callbacks_event_does_not_overtake_those_queued_before(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct words words = { .seen = seen_fresh() };
@@ -203,7 +203,7 @@ static void publish_with_an_id(void *context, int error, uint64_t sequence)
     seen_confirm(&c->seen, error, sequence);
 }
 
-static void what_callbacks_publish_has_its_id_and_its_limits(void **state)
+static void events_of_callbacks_have_their_ids_and_limits(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct stream *c = stream_new(s, 2 << 20);
@@ -234,7 +234,7 @@ static void publish_until_busy(void *context, int error, uint64_t sequence)
     seen_confirm(&c->seen, error, sequence);
 }
 
-static void the_own_buffer_bounds_callbacks_too(void **state)
+static void the_clients_buffer_bounds_callbacks_too(void **state)
 {
     struct sluice_options options = { .buffer_bytes = 1000 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -263,7 +263,7 @@ static void hurry(struct sluice *s)
     sluice_unsubscribe(sluice_subscribe(s, "other", 1, seen_event, &none));
 }
 
-static void what_a_callback_publishes_lingers_until_the_own_buffer_is_full(void **state)
+static void a_callbacks_events_linger_until_the_clients_buffer_is_full(void **state)
 {
     struct sluice_options options = { .buffer_bytes = 1000, .linger_ms = 3600000 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL), *other = seen_connect(state);
@@ -287,13 +287,14 @@ static void what_a_callback_publishes_lingers_until_the_own_buffer_is_full(void 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_callbacks_publish_comes_once_and_in_order, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(so_does_what_is_too_large_to_share_a_block, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_is_queued_already_is_not_overtaken, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(events_of_callbacks_come_once_and_in_order, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(events_too_large_to_share_a_block_come_once_and_in_order, seen_start,
+                                        seen_stop),
+        cmocka_unit_test_setup_teardown(a_callbacks_event_does_not_overtake_those_queued_before, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(callbacks_write_an_event_as_callers_do, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_callbacks_publish_has_its_id_and_its_limits, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(the_own_buffer_bounds_callbacks_too, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_a_callback_publishes_lingers_until_the_own_buffer_is_full, seen_start,
+        cmocka_unit_test_setup_teardown(events_of_callbacks_have_their_ids_and_limits, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(the_clients_buffer_bounds_callbacks_too, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_callbacks_events_linger_until_the_clients_buffer_is_full, seen_start,
                                         seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,7 @@ static void publish_the_next(void *context, int error, uint64_t sequence)
     seen_confirm(&c->seen, error, sequence);
 }
 
-static void what_a_callback_publishes_lingers_no_more_then(void **state)
+static void while_closing_a_callbacks_events_do_not_linger(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000 };
     struct chain c = { .seen = seen_fresh(), .s = sluice_connect(test_broker_endpoint(*state), &options, NULL) };
@@ -67,7 +67,7 @@ static void wait_for_waiting(struct sluice *s, uint32_t count)
     } while (waiting < count);
 }
 
-static void who_waits_for_an_outcome_comes_back_from_a_close(void **state)
+static void closing_ends_a_wait_for_an_outcome(void **state)
 {
     struct chain c = { .s = seen_connect(state), .said = -1 };
     pthread_t thread;
@@ -89,7 +89,7 @@ static void wait_for_all_room(struct sluice *s)
     while (stats.undecided);
 }
 
-static void so_does_who_waits_for_room_in_the_own_buffer(void **state)
+static void closing_ends_a_wait_for_room_in_the_clients_buffer(void **state)
 {
     struct sluice_options options = { .buffer_bytes = 500 };
     struct chain c = { .s = sluice_connect(test_broker_endpoint(*state), &options, NULL), .said = -1 };
@@ -153,7 +153,7 @@ static void wait_for_a_command(struct sluice *s)
     } while (count == 0);
 }
 
-static void who_settles_while_another_thread_unsubscribes_is_too_late(void **state)
+static void settling_while_another_thread_unsubscribes_is_too_late(void **state)
 {
     struct chain held_up = { .seen = seen_fresh(), .s = seen_connect(state), .said = -1 };
     struct seen events = seen_fresh();
@@ -176,7 +176,7 @@ static void who_settles_while_another_thread_unsubscribes_is_too_late(void **sta
     assert_int_equal(sluice_close(held_up.s, 20000), SLUICE_OK);
 }
 
-static void who_settles_after_the_end_settles_nothing_of_the_next_subscription(void **state)
+static void settling_after_the_end_settles_nothing_of_the_next_subscription(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct seen first = seen_fresh(), second = seen_fresh(), third = seen_fresh();
@@ -240,7 +240,7 @@ static void *send_signals(void *arg)
     return NULL;
 }
 
-static void signals_leave_nothing_behind(void **state)
+static void interrupted_connects_and_closes_leave_no_descriptors(void **state)
 {
     struct sigaction action = { .sa_handler = ignore };
     struct pest pest = { .victim = pthread_self() };
@@ -258,7 +258,7 @@ static void signals_leave_nothing_behind(void **state)
     assert_true(come_down_to(before));
 }
 
-static void neither_does_a_connect_that_fails(void **state)
+static void a_failed_connect_leaves_nothing_behind(void **state)
 {
     (void)state;
     struct sluice_options options = { .connect_wait_ms = 1 };
@@ -278,7 +278,7 @@ static void neither_does_a_connect_that_fails(void **state)
 
 /* ------------------------------------------------------------------ unusual cases */
 
-static void a_linger_that_is_none_is_refused(void **state)
+static void an_invalid_linger_is_refused(void **state)
 {
     const int64_t bad[] = { -1, INT64_MIN, INT64_MAX };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -302,7 +302,7 @@ static void publish_endless(void *context, int error, uint64_t sequence)
     seen_confirm(&c->seen, error, sequence);
 }
 
-static void no_size_is_too_large_to_be_refused(void **state)
+static void the_largest_sizes_are_refused(void **state)
 {
     struct sluice_options options = { .buffer_bytes = SIZE_MAX };
     struct chain c = { .seen = seen_fresh(), .s = sluice_connect(test_broker_endpoint(*state), &options, NULL) };
@@ -323,18 +323,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(closing_ends_a_linger, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_a_callback_publishes_lingers_no_more_then, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(who_waits_for_an_outcome_comes_back_from_a_close, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(so_does_who_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(while_closing_a_callbacks_events_do_not_linger, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(closing_ends_a_wait_for_an_outcome, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(closing_ends_a_wait_for_room_in_the_clients_buffer, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(closing_inside_a_callback_is_refused, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(who_settles_while_another_thread_unsubscribes_is_too_late, seen_start,
+        cmocka_unit_test_setup_teardown(settling_while_another_thread_unsubscribes_is_too_late, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(settling_after_the_end_settles_nothing_of_the_next_subscription, seen_start,
                                         seen_stop),
-        cmocka_unit_test_setup_teardown(who_settles_after_the_end_settles_nothing_of_the_next_subscription, seen_start,
-                                        seen_stop),
-        cmocka_unit_test_setup_teardown(signals_leave_nothing_behind, seen_start, seen_stop),
-        cmocka_unit_test(neither_does_a_connect_that_fails),
-        cmocka_unit_test_setup_teardown(a_linger_that_is_none_is_refused, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(no_size_is_too_large_to_be_refused, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(interrupted_connects_and_closes_leave_no_descriptors, seen_start, seen_stop),
+        cmocka_unit_test(a_failed_connect_leaves_nothing_behind),
+        cmocka_unit_test_setup_teardown(an_invalid_linger_is_refused, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(the_largest_sizes_are_refused, seen_start, seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,7 +66,7 @@ static void publish_and_copy(struct sluice *s, const struct sluice_event *e, str
     sluice_unsubscribe(sub);
 }
 
-static void what_is_left_out_takes_the_defaults(void **state)
+static void omitted_attributes_take_the_defaults(void **state)
 {
     struct sluice_options options = { .name = "shop" };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -95,7 +95,7 @@ static void without_a_name_the_source_is_the_program_and_its_pid(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void what_is_given_is_delivered(void **state)
+static void given_attributes_are_delivered(void **state)
 {
     struct sluice *s = seen_connect(state);
     const char *attributes[] = { "tenant", "acme", "region", "north", NULL };
@@ -170,9 +170,9 @@ static void a_publish_copies_what_it_is_given(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_left_out_takes_the_defaults, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(omitted_attributes_take_the_defaults, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(without_a_name_the_source_is_the_program_and_its_pid, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_is_given_is_delivered, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(given_attributes_are_delivered, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_attribute_of_any_type_is_read_as_text, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_publish_copies_what_it_is_given, seen_start, seen_stop),
     };

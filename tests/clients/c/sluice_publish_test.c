@@ -56,7 +56,7 @@ static void a_queue_that_wants_a_consumer_refuses_without_one(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void what_waits_in_vain_for_the_broker_was_not_accepted(void **state)
+static void an_event_that_waits_in_vain_for_the_broker_was_not_accepted(void **state)
 {
     struct sluice_options options = { .connect_wait_ms = -1 };
     (void)state;
@@ -70,7 +70,7 @@ static void what_waits_in_vain_for_the_broker_was_not_accepted(void **state)
     assert_int_equal(sluice_close(s, 0), SLUICE_OK);
 }
 
-static void what_is_too_large_is_said_at_once_or_by_the_confirm(void **state)
+static void a_too_large_event_is_refused_at_once_or_by_the_confirm(void **state)
 {
     struct sluice_options options = { .buffer_bytes = 4 << 20 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -89,7 +89,7 @@ static void what_is_too_large_is_said_at_once_or_by_the_confirm(void **state)
     free((void *)(uintptr_t)beyond_buffer.data);
 }
 
-static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
+static void the_blocking_form_waits_for_room_in_the_clients_buffer(void **state)
 {
     struct sluice_options options = { .buffer_bytes = 500 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -111,7 +111,7 @@ static void the_blocking_form_waits_for_room_in_the_own_buffer(void **state)
 }
 
 /* Publishes during a linger wake nobody, until they fill a frame. */
-static void a_frame_of_what_lingers_goes_at_once(void **state)
+static void lingering_events_that_fill_a_frame_are_sent_at_once(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -125,7 +125,7 @@ static void a_frame_of_what_lingers_goes_at_once(void **state)
 }
 
 /* A caller that finds no room ends the linger, as no more events can join it. */
-static void what_fills_the_own_buffer_lingers_no_more(void **state)
+static void events_that_fill_the_clients_buffer_do_not_linger(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000, .buffer_bytes = 500 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -141,7 +141,7 @@ static void what_fills_the_own_buffer_lingers_no_more(void **state)
     sluice_close(s, 0);
 }
 
-static void what_lingers_goes_by_itself(void **state)
+static void lingering_events_are_sent_when_their_linger_is_over(void **state)
 {
     struct sluice_options options = { .linger_ms = 20 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -282,7 +282,7 @@ static void stats_count_every_outcome(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void closing_waits_for_what_is_undecided(void **state)
+static void closing_waits_for_undecided_events(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct seen confirms = seen_fresh();
@@ -294,7 +294,7 @@ static void closing_waits_for_what_is_undecided(void **state)
 }
 
 /* More than are sent at once, and more than there is room for. */
-static void each_of_a_batch_is_told_once_also_at_the_end(void **state)
+static void each_event_of_a_batch_is_confirmed_once_also_at_the_end(void **state)
 {
     enum { COUNT = 20, ROOM = 10 };
     struct sluice *s = seen_connect(state);
@@ -326,7 +326,7 @@ static void publish_at_the_end(void *context, int error, uint64_t sequence)
     seen_confirm(&c->seen, error, sequence);
 }
 
-static void a_callback_of_the_end_can_publish_no_more(void **state)
+static void a_callback_while_closing_cannot_publish(void **state)
 {
     struct sluice_options options = { .connect_wait_ms = -1 };
     (void)state;
@@ -344,20 +344,20 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_public_numbers_are_the_reasons),
         cmocka_unit_test_setup_teardown(a_queue_that_wants_a_consumer_refuses_without_one, seen_start, seen_stop),
-        cmocka_unit_test(what_waits_in_vain_for_the_broker_was_not_accepted),
-        cmocka_unit_test_setup_teardown(what_is_too_large_is_said_at_once_or_by_the_confirm, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(the_blocking_form_waits_for_room_in_the_own_buffer, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(a_frame_of_what_lingers_goes_at_once, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_fills_the_own_buffer_lingers_no_more, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_lingers_goes_by_itself, seen_start, seen_stop),
+        cmocka_unit_test(an_event_that_waits_in_vain_for_the_broker_was_not_accepted),
+        cmocka_unit_test_setup_teardown(a_too_large_event_is_refused_at_once_or_by_the_confirm, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(the_blocking_form_waits_for_room_in_the_clients_buffer, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(lingering_events_that_fill_a_frame_are_sent_at_once, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(events_that_fill_the_clients_buffer_do_not_linger, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(lingering_events_are_sent_when_their_linger_is_over, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_batch_without_contexts_confirms_each_with_null, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_batch_of_nothing_is_invalid, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(any_thread_may_publish, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_callback_may_publish_but_not_wait, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(stats_count_every_outcome, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(closing_waits_for_what_is_undecided, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(each_of_a_batch_is_told_once_also_at_the_end, seen_start, seen_stop),
-        cmocka_unit_test(a_callback_of_the_end_can_publish_no_more),
+        cmocka_unit_test_setup_teardown(closing_waits_for_undecided_events, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(each_event_of_a_batch_is_confirmed_once_also_at_the_end, seen_start, seen_stop),
+        cmocka_unit_test(a_callback_while_closing_cannot_publish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,7 +93,7 @@ static void a_confirm_of_a_topic_has_no_sequence(void **state)
     assert_int_equal(sluice_close(c.s, 20000), SLUICE_OK);
 }
 
-static void what_must_be_a_topic_goes_to_no_queue(void **state)
+static void a_publish_to_a_topic_goes_to_no_queue_of_that_name(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct told t;
@@ -106,7 +106,7 @@ static void what_must_be_a_topic_goes_to_no_queue(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void a_refusal_says_who_had_no_room(void **state)
+static void a_refusal_names_the_queue_without_room(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct told t;
@@ -162,7 +162,7 @@ static void an_expired_event_is_not_delivered(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void contradictions_are_invalid(void **state)
+static void contradicting_terms_are_invalid(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct told t = { .seen = seen_fresh() };
@@ -184,7 +184,7 @@ static void contradictions_are_invalid(void **state)
     assert_int_equal(sluice_close(s, 20000), SLUICE_OK);
 }
 
-static void what_is_undecided_at_the_end_is_unknown(void **state)
+static void events_undecided_at_the_end_are_unknown(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct told t = { .seen = seen_fresh() };
@@ -198,7 +198,7 @@ static void what_is_undecided_at_the_end_is_unknown(void **state)
     assert_string_equal(t.receipt.refused_by, "");
 }
 
-static void what_the_broker_does_not_take_is_told_by_a_receipt(void **state)
+static void a_receipt_says_that_the_event_was_refused(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct told t;
@@ -301,13 +301,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_receipt_says_where_the_event_is, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_confirm_of_a_topic_has_no_sequence, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_must_be_a_topic_goes_to_no_queue, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(a_refusal_says_who_had_no_room, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_publish_to_a_topic_goes_to_no_queue_of_that_name, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_refusal_names_the_queue_without_room, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_delayed_event_comes_after_its_delay, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_expired_event_is_not_delivered, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(contradictions_are_invalid, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_is_undecided_at_the_end_is_unknown, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(what_the_broker_does_not_take_is_told_by_a_receipt, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(contradicting_terms_are_invalid, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(events_undecided_at_the_end_are_unknown, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_receipt_says_that_the_event_was_refused, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_reason_settles_as_the_plain_word_does, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(a_long_reason_is_cut_between_characters, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(an_extended_lease_ends_when_it_was_said_to, seen_start, seen_stop),

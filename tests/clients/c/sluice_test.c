@@ -233,7 +233,7 @@ static void connecting_to_nobody_says_so(void **state)
     assert_non_null(strstr(error, "keys go together"));
 }
 
-static void an_address_that_is_none_is_not_waited_for(void **state)
+static void a_malformed_address_is_not_waited_for(void **state)
 {
     struct sluice_options options = { .connect_wait_ms = -1 }; /* then only what is known at once can fail */
     char error[256] = "";
@@ -248,7 +248,7 @@ static void an_address_that_is_none_is_not_waited_for(void **state)
     assert_non_null(strstr(error, "use tcp://HOST:PORT or ipc:///PATH"));
 }
 
-static void a_name_that_is_no_text_is_refused(void **state)
+static void a_name_that_is_not_text_is_refused(void **state)
 {
     struct sluice_options options = { .name = "\xff\xfe" };
     char error[256] = "";
@@ -277,7 +277,7 @@ static void without_a_connection_nothing_is_done(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_name_that_is_no_text_is_refused, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(a_name_that_is_not_text_is_refused, seen_start, seen_stop),
         cmocka_unit_test(without_a_connection_nothing_is_done),
         cmocka_unit_test_setup_teardown(a_blocking_publish_returns_the_sequence, seen_start, seen_stop),
         cmocka_unit_test_setup_teardown(every_publish_is_confirmed_once_and_consumed_in_order, seen_start, seen_stop),
@@ -291,7 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_arguments_are_refused_at_once, seen_start, seen_stop),
         cmocka_unit_test(a_full_buffer_says_busy),
         cmocka_unit_test(connecting_to_nobody_says_so),
-        cmocka_unit_test(an_address_that_is_none_is_not_waited_for),
+        cmocka_unit_test(a_malformed_address_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

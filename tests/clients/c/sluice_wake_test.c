@@ -27,7 +27,7 @@ static bool is_left_lying(struct sluice *s)
     return left;
 }
 
-static void whatever_is_queued_wakes_it(void **state)
+static void queued_work_wakes_the_thread(void **state)
 {
     struct sluice *s = seen_connect(state);
     struct seen seen = seen_fresh();
@@ -64,7 +64,7 @@ static bool publish_and_ack_lie(struct sluice *s, struct sluice_sub *sub)
     return false;
 }
 
-static void during_a_linger_publishes_and_acks_do_not_and_the_rest_does(void **state)
+static void during_a_linger_publishes_and_acks_do_not_wake_the_thread(void **state)
 {
     struct sluice_options options = { .linger_ms = 3600000 };
     struct sluice *s = sluice_connect(test_broker_endpoint(*state), &options, NULL);
@@ -90,8 +90,8 @@ static void during_a_linger_publishes_and_acks_do_not_and_the_rest_does(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(whatever_is_queued_wakes_it, seen_start, seen_stop),
-        cmocka_unit_test_setup_teardown(during_a_linger_publishes_and_acks_do_not_and_the_rest_does, seen_start,
+        cmocka_unit_test_setup_teardown(queued_work_wakes_the_thread, seen_start, seen_stop),
+        cmocka_unit_test_setup_teardown(during_a_linger_publishes_and_acks_do_not_wake_the_thread, seen_start,
                                         seen_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,7 @@ static struct bench_times times_of(unsigned long count)
     return bench_times_of(intended, came, SLOTS);
 }
 
-static void percentiles_are_of_all_that_came(void **state)
+static void percentiles_are_of_all_measured_events(void **state)
 {
     static const struct {
         unsigned long count;
@@ -74,7 +74,7 @@ static void an_event_is_due_by_its_number_at_the_rate_of_all_together(void **sta
     assert_int_equal(bench_due(&quick, 77, 3), 77 + 3000);
 }
 
-static void the_sum_is_of_every_producer(void **state)
+static void the_figures_of_all_producers_are_added(void **state)
 {
     const struct bench_producer producers[] = {
         { .confirmed = 10, .refused = 1, .disordered = 2, .error = 0, .ended = 50 },
@@ -91,7 +91,7 @@ static void the_sum_is_of_every_producer(void **state)
     assert_true(first.confirmed == 10 && first.refused == 1 && first.error == 0 && first.ended == 50);
 }
 
-static void it_lasted_until_the_last_was_consumed_or_confirmed(void **state)
+static void the_run_lasts_until_the_last_event_is_consumed_or_confirmed(void **state)
 {
     const int64_t start = 1000000000;
     const struct bench_producer early = { .ended = start + 500000000 }, late = { .ended = start + 2000000000 },
@@ -128,12 +128,12 @@ static void every_timed_event_has_a_slot_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(percentiles_are_of_all_that_came),
+        cmocka_unit_test(percentiles_are_of_all_measured_events),
         cmocka_unit_test(a_time_has_both_ends_and_parts_of_a_microsecond),
         cmocka_unit_test(each_producer_s_events_come_once_and_ascending),
         cmocka_unit_test(an_event_is_due_by_its_number_at_the_rate_of_all_together),
-        cmocka_unit_test(the_sum_is_of_every_producer),
-        cmocka_unit_test(it_lasted_until_the_last_was_consumed_or_confirmed),
+        cmocka_unit_test(the_figures_of_all_producers_are_added),
+        cmocka_unit_test(the_run_lasts_until_the_last_event_is_consumed_or_confirmed),
         cmocka_unit_test(every_timed_event_has_a_slot_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-static void the_line_tells_how_far_it_is_how_fast_and_how_long_it_takes(void **state)
+static void the_line_shows_progress_speed_and_time_left(void **state)
 {
     static const struct {
         uint64_t total, bytes, events;
@@ -46,7 +46,7 @@ static void the_longest_line_has_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_line_tells_how_far_it_is_how_fast_and_how_long_it_takes),
+        cmocka_unit_test(the_line_shows_progress_speed_and_time_left),
         cmocka_unit_test(the_longest_line_has_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

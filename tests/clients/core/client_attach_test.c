@@ -1,7 +1,7 @@
 /* Attaching, resuming, back-off: the pure client against a scripted broker. */
 #include "tests/clients/core/script.h"
 
-static void it_attaches_by_echoing_the_hello(void **state)
+static void a_client_attaches_by_echoing_the_hello(void **state)
 {
     struct script *s = *state;
     until_asked(s);
@@ -124,7 +124,7 @@ static void a_silent_broker_is_attached_to_again_and_the_session_resumed(void **
     assert_int_equal(stats.incarnation, s->incarnation);
 }
 
-static void what_was_lost_goes_again_when_the_session_is_resumed(void **state)
+static void lost_frames_are_sent_again_when_the_session_is_resumed(void **state)
 {
     struct script *s = *state;
     attach(s);
@@ -142,7 +142,7 @@ static void what_was_lost_goes_again_when_the_session_is_resumed(void **state)
                                   "publish orders 3 three(9000)");
 }
 
-static void a_session_that_is_gone_is_replaced_by_a_new_one(void **state)
+static void a_lost_session_is_replaced_by_a_new_one(void **state)
 {
     struct script *s = *state;
     attach(s);
@@ -171,7 +171,7 @@ static void an_answer_that_does_not_fit_ends_the_session(void **state)
     assert_string_equal(trace(s), "away: the broker's word about the session does not fit; control; attach new");
 }
 
-static void a_producer_id_is_held_under_the_epoch_that_was_told(void **state)
+static void a_producer_id_is_held_under_the_epoch_of_the_answer(void **state)
 {
     struct script *s = *state;
     s->producer_epoch = 4;
@@ -188,7 +188,7 @@ static void a_producer_id_is_held_under_the_epoch_that_was_told(void **state)
 }
 
 /* A newer client holds the id: what was sent stays unknown; what was not is sent under a new id, from number 1. */
-static void who_is_fenced_reports_it_and_goes_on_under_another_id(void **state)
+static void a_fenced_client_reports_it_and_goes_on_under_another_id(void **state)
 {
     struct script *s = *state;
     s->producer_epoch = 4;
@@ -272,7 +272,7 @@ static void a_broker_that_says_goodbye_is_left_with_its_session(void **state)
     assert_string_equal(trace(s), "away: the broker is stopping; control; attach new");
 }
 
-static void goodbye_is_said_when_it_was_flushed_and_to_nobody_at_once(void **state)
+static void goodbye_is_done_once_flushed_and_at_once_when_not_attached(void **state)
 {
     struct script *s = *state;
     assert_true(client_has_said_bye(s->client)); /* not attached */
@@ -305,22 +305,22 @@ static void a_broker_that_breaks_the_protocol_is_left_with_its_session(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scripted(it_attaches_by_echoing_the_hello),
+        scripted(a_client_attaches_by_echoing_the_hello),
         scripted(the_hello_of_another_attempt_is_not_echoed),
         scripted(a_hello_of_odd_sizes_is_not_echoed),
         scripted(an_attempt_without_an_answer_is_over_after_2500_ms),
         scripted(every_further_attempt_waits_a_random_time_below_a_bound_that_doubles),
         scripted(a_silent_broker_is_attached_to_again_and_the_session_resumed),
-        scripted(what_was_lost_goes_again_when_the_session_is_resumed),
-        scripted(a_session_that_is_gone_is_replaced_by_a_new_one),
+        scripted(lost_frames_are_sent_again_when_the_session_is_resumed),
+        scripted(a_lost_session_is_replaced_by_a_new_one),
         scripted(an_answer_that_does_not_fit_ends_the_session),
-        scripted(a_producer_id_is_held_under_the_epoch_that_was_told),
-        scripted(who_is_fenced_reports_it_and_goes_on_under_another_id),
+        scripted(a_producer_id_is_held_under_the_epoch_of_the_answer),
+        scripted(a_fenced_client_reports_it_and_goes_on_under_another_id),
         scripted(destinations_of_which_nothing_waits_end_with_the_producer),
         scripted(a_client_that_is_not_heard_attaches_again_before_the_broker_gives_it_up),
         scripted(a_quiet_link_is_never_doubted),
         scripted(a_broker_that_says_goodbye_is_left_with_its_session),
-        scripted(goodbye_is_said_when_it_was_flushed_and_to_nobody_at_once),
+        scripted(goodbye_is_done_once_flushed_and_at_once_when_not_attached),
         scripted(a_broker_that_breaks_the_protocol_is_left_with_its_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

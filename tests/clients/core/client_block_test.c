@@ -38,7 +38,7 @@ static void queue_up_long(struct script *s, const char *queue, uint32_t wait_ms)
     queue_up(s, queue, "three............................", wait_ms);
 }
 
-static void what_is_worth_a_frame_is_kept_in_the_frame_that_was_sent(void **state)
+static void entries_worth_a_frame_are_kept_in_the_frame_that_was_sent(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 700, LONG_WORDS);
@@ -53,7 +53,7 @@ static void what_is_worth_a_frame_is_kept_in_the_frame_that_was_sent(void **stat
     assert_string_equal(trace(s), "outcome a 0..2 accepted 1; outcome a 0 accepted 4");
 }
 
-static void a_few_words_are_copied_into_the_next_frame(void **state)
+static void small_entries_are_copied_into_the_next_frame(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 0, "one two");
@@ -83,7 +83,7 @@ static void a_kept_frame_outlives_the_link_and_is_sent_again_in_a_new_session(vo
     assert_string_equal(trace(s), "outcome a 0..2 accepted 1; outcome a 0 accepted 4");
 }
 
-static void acks_and_what_was_seen_go_behind_the_block_in_its_frame(void **state)
+static void acks_and_seen_outcomes_go_behind_the_block_in_its_frame(void **state)
 {
     struct script *s = attached(state);
     consume(s, "mail");
@@ -101,7 +101,7 @@ static void acks_and_what_was_seen_go_behind_the_block_in_its_frame(void **state
     assert_non_null(frame_of(s, 0));
 }
 
-static void who_waits_otherwise_is_copied_with_its_own_time(void **state)
+static void an_entry_with_another_wait_is_copied_with_its_own_time(void **state)
 {
     struct script *s = attached(state);
     queue_up_long(s, "orders", 0);
@@ -123,7 +123,7 @@ static void see_the_third_wait_for_the_window(struct script *s)
     assert_non_null(strstr(trace(s), "publish orders 3 three"));
 }
 
-static void what_the_window_has_no_room_for_stays(void **state)
+static void entries_beyond_the_window_stay(void **state)
 {
     struct script *s = *state;
     script_frames(s, 512);
@@ -140,7 +140,7 @@ static void bytes_of_the_window_hold_a_block_back_too(void **state)
     see_the_third_wait_for_the_window(s);
 }
 
-static void what_was_given_up_before_it_was_sent_is_not_in_the_frame(void **state)
+static void entries_given_up_before_they_were_sent_are_not_in_the_frame(void **state)
 {
     struct script *s = *state;
     script_frames(s, 512);
@@ -180,7 +180,7 @@ static void a_block_worth_a_frame_is_not_shared_with_another_destination(void **
     assert_non_null(frame_of(s, 0));
 }
 
-static void each_frame_of_what_was_published_at_once_is_kept_as_it_was_sent(void **state)
+static void each_frame_of_one_publish_is_kept_as_it_was_sent(void **state)
 {
     struct script *s = attached(state);
     for (int i = 0; i < 10; i++)
@@ -195,7 +195,7 @@ static void each_frame_of_what_was_published_at_once_is_kept_as_it_was_sent(void
     assert_true(client_is_quiet(s->client));
 }
 
-static void terms_and_identities_go_as_they_lie_too(void **state)
+static void terms_and_identities_are_sent_without_a_copy_too(void **state)
 {
     struct script *s = attached(state);
     enum reason why;
@@ -296,7 +296,7 @@ static void the_last_entry_of_a_frame_does_not_keep_it_for_long(void **state)
     assert_true(client_is_quiet(s->client));
 }
 
-static void what_has_moved_out_of_its_frame_goes_again_in_a_new_session(void **state)
+static void entries_moved_out_of_their_frame_are_sent_again_in_a_new_session(void **state)
 {
     struct script *s = attached(state);
     char word[16], expected[64];
@@ -335,7 +335,7 @@ static void what_has_moved_out_of_its_frame_goes_again_in_a_new_session(void **s
 }
 
 /* Another frame would count as sent, and be unknown if the session were lost meanwhile. */
-static void what_the_link_has_no_room_for_stays(void **state)
+static void entries_beyond_the_links_room_stay(void **state)
 {
     struct script *s = *state;
     script_frames(s, 512);
@@ -355,23 +355,23 @@ static void what_the_link_has_no_room_for_stays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scripted(what_is_worth_a_frame_is_kept_in_the_frame_that_was_sent),
-        scripted(a_few_words_are_copied_into_the_next_frame),
+        scripted(entries_worth_a_frame_are_kept_in_the_frame_that_was_sent),
+        scripted(small_entries_are_copied_into_the_next_frame),
         scripted(a_kept_frame_outlives_the_link_and_is_sent_again_in_a_new_session),
-        scripted(acks_and_what_was_seen_go_behind_the_block_in_its_frame),
-        scripted(who_waits_otherwise_is_copied_with_its_own_time),
-        scripted(what_the_link_has_no_room_for_stays),
-        scripted(what_the_window_has_no_room_for_stays),
+        scripted(acks_and_seen_outcomes_go_behind_the_block_in_its_frame),
+        scripted(an_entry_with_another_wait_is_copied_with_its_own_time),
+        scripted(entries_beyond_the_links_room_stay),
+        scripted(entries_beyond_the_window_stay),
         scripted(bytes_of_the_window_hold_a_block_back_too),
-        scripted(what_was_given_up_before_it_was_sent_is_not_in_the_frame),
+        scripted(entries_given_up_before_they_were_sent_are_not_in_the_frame),
         scripted(destinations_that_take_turns_share_a_block_and_are_copied),
         scripted(a_block_worth_a_frame_is_not_shared_with_another_destination),
-        scripted(each_frame_of_what_was_published_at_once_is_kept_as_it_was_sent),
-        scripted(terms_and_identities_go_as_they_lie_too),
+        scripted(each_frame_of_one_publish_is_kept_as_it_was_sent),
+        scripted(terms_and_identities_are_sent_without_a_copy_too),
         scripted(a_small_entry_does_not_keep_the_memory_of_a_large_one),
         scripted(a_block_is_not_kept_in_a_frame_of_others),
         scripted(the_last_entry_of_a_frame_does_not_keep_it_for_long),
-        scripted(what_has_moved_out_of_its_frame_goes_again_in_a_new_session),
+        scripted(entries_moved_out_of_their_frame_are_sent_again_in_a_new_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

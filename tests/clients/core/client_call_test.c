@@ -30,7 +30,7 @@ static void a_call_is_held_until_a_broker_is_there(void **state)
     assert_non_null(strstr(trace(s), "call 1 purge; call 2 purge"));
 }
 
-static void a_call_that_nobody_was_there_for_is_never_sent(void **state)
+static void a_call_without_a_broker_is_never_sent(void **state)
 {
     struct script *s = *state;
     call(s, 'a', CALL_PURGE, "orders", 1500);
@@ -132,7 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scripted(a_call_is_repeated_each_second_under_one_id),
         scripted(a_call_is_held_until_a_broker_is_there),
-        scripted(a_call_that_nobody_was_there_for_is_never_sent),
+        scripted(a_call_without_a_broker_is_never_sent),
         scripted(a_call_under_way_leaves_the_socket_with_the_broker),
         scripted(each_call_has_an_id_of_its_own),
         scripted(a_reply_for_another_id_is_ignored),

@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------------ turns and credit */
 
-static void consuming_is_said_once_and_credit_follows(void **state)
+static void consume_is_sent_once_and_credit_follows(void **state)
 {
     struct script *s = *state;
     consume(s, "orders"); /* held until attached */
@@ -19,7 +19,7 @@ static void consuming_is_said_once_and_credit_follows(void **state)
     assert_string_equal(trace(s), "turn orders standby e0; turn orders active e7");
 }
 
-static void what_is_wanted_while_away_is_said_when_attached(void **state)
+static void queues_wanted_while_away_are_consumed_when_attached(void **state)
 {
     struct script *s = *state;
     consume(s, "orders");
@@ -58,7 +58,7 @@ static void credit_is_absolute_and_each_change_has_a_generation(void **state)
     assert_string_equal(trace(s), "delivery orders d1 one; credit orders g4 3");
 }
 
-static void who_has_no_queue_asks_again_when_the_program_does(void **state)
+static void a_client_without_a_queue_asks_again_when_the_program_does(void **state)
 {
     struct script *s = active(state);
     give_turn(s, "orders", TURN_NONE, 0);
@@ -99,7 +99,7 @@ static void many_queues_are_consumed_in_several_frames(void **state)
     assert_true(s->client->stats.frames_out >= 6);
 }
 
-static void those_for_which_the_link_has_no_room_are_consumed_later(void **state)
+static void queues_beyond_the_links_room_are_consumed_later(void **state)
 {
     struct script *s = *state;
     script_frames(s, 512);
@@ -145,7 +145,7 @@ static void a_hole_between_deliveries_breaks_the_protocol(void **state)
 
 /* The limit was lowered while they were on their way. They go back, in order, and so does everything behind them until
  * the broker has taken them back: what follows must not overtake. */
-static void what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows(void **state)
+static void deliveries_above_the_limit_and_those_behind_them_go_back_unseen(void **state)
 {
     struct script *s = active(state);
     credit(s, "orders", 1);
@@ -176,7 +176,7 @@ static void a_new_turn_hands_over_again(void **state)
     assert_string_equal(trace(s), "delivery orders d5 five");
 }
 
-static void what_the_program_releases_is_followed_by_what_comes_until_it_was_answered(void **state)
+static void after_a_release_deliveries_go_back_until_it_is_answered(void **state)
 {
     struct script *s = active(state);
     deliver(s, "orders", 7, 1, "one");
@@ -331,19 +331,19 @@ static void a_new_session_revokes_the_turn_and_consumes_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scripted(consuming_is_said_once_and_credit_follows),
-        scripted(what_is_wanted_while_away_is_said_when_attached),
+        scripted(consume_is_sent_once_and_credit_follows),
+        scripted(queues_wanted_while_away_are_consumed_when_attached),
         scripted(a_name_may_be_as_long_as_there_are),
         scripted(credit_is_absolute_and_each_change_has_a_generation),
-        scripted(who_has_no_queue_asks_again_when_the_program_does),
+        scripted(a_client_without_a_queue_asks_again_when_the_program_does),
         scripted(many_queues_are_consumed_in_several_frames),
-        scripted(those_for_which_the_link_has_no_room_are_consumed_later),
+        scripted(queues_beyond_the_links_room_are_consumed_later),
         scripted(idle_tells_its_generation),
         scripted(deliveries_are_handed_over_in_order),
         scripted(a_hole_between_deliveries_breaks_the_protocol),
-        scripted(what_comes_above_the_limit_goes_back_unseen_and_so_does_what_follows),
+        scripted(deliveries_above_the_limit_and_those_behind_them_go_back_unseen),
         scripted(a_new_turn_hands_over_again),
-        scripted(what_the_program_releases_is_followed_by_what_comes_until_it_was_answered),
+        scripted(after_a_release_deliveries_go_back_until_it_is_answered),
         scripted(a_program_may_leave_and_begin_again_from_within_a_delivery),
         scripted(deliveries_of_another_epoch_or_consumption_are_dropped),
         scripted(a_delivery_that_proves_itself_is_handed_over_at_once),

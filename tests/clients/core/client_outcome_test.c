@@ -22,7 +22,7 @@ static void lose_session(struct script *s)
 
 /* ------------------------------------------------------------------ the broker decides */
 
-static void each_entry_is_told_once_in_runs(void **state)
+static void each_outcome_is_reported_once_in_runs(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one two three");
@@ -34,7 +34,7 @@ static void each_entry_is_told_once_in_runs(void **state)
     assert_true(client_is_quiet(s->client));
 }
 
-static void what_became_of_entries_is_counted(void **state)
+static void outcomes_of_entries_are_counted(void **state)
 {
     struct script *s = attached(state);
     struct client_stats stats;
@@ -53,7 +53,7 @@ static void what_became_of_entries_is_counted(void **state)
     assert_int_equal(stats.unknown, 2);
 }
 
-static void of_very_many_entries_each_is_told(void **state)
+static void each_of_very_many_outcomes_is_reported(void **state)
 {
     struct script *s = *state;
     s->window_events = 5000;
@@ -66,7 +66,7 @@ static void of_very_many_entries_each_is_told(void **state)
     assert_true(client_is_quiet(s->client));
 }
 
-static void one_confirm_tells_several_publishers(void **state)
+static void one_confirm_is_reported_to_several_publishers(void **state)
 {
     struct script *s = attached(state);
     publish_as(s, 'a', "orders", 9000, "one two");
@@ -86,7 +86,7 @@ static void confirm_topic(struct script *s, const struct run *run, const struct 
     say(s);
 }
 
-static void of_a_topic_each_entry_has_a_sequence_in_each_queue(void **state)
+static void an_entry_of_a_topic_has_a_sequence_in_each_queue(void **state)
 {
     struct script *s = attached(state);
     const struct target both[] = { { "audit", 100 }, { "mail", 7 } };
@@ -118,7 +118,7 @@ static void a_topic_may_have_many_queues(void **state)
     assert_string_equal(trace(s), said);
 }
 
-static void of_a_topic_s_queues_the_one_that_refused_is_named(void **state)
+static void the_queue_of_a_topic_that_refused_is_named(void **state)
 {
     struct script *s = attached(state);
     publish(s, "sales", 9000, "one");
@@ -156,7 +156,7 @@ static void a_topic_s_run_that_ends_within_a_target_is_no_run(void **state)
     assert_null(strstr(trace(s), "accepted audit"));
 }
 
-static void who_no_longer_cares_is_told_nothing(void **state)
+static void a_forgotten_publish_reports_no_outcome(void **state)
 {
     struct script *s = attached(state);
     publish_as(s, 'a', "orders", 9000, "one");
@@ -167,7 +167,7 @@ static void who_no_longer_cares_is_told_nothing(void **state)
     assert_string_equal(trace(s), "outcome b 0 accepted 2");
 }
 
-static void nor_of_what_was_not_sent_yet(void **state)
+static void a_forgotten_publish_that_was_not_sent_reports_no_outcome(void **state)
 {
     struct script *s = *state;
     until_asked(s);
@@ -271,7 +271,7 @@ static void a_skip_does_not_wait_for_the_window(void **state)
 
 /* Seen outcomes are reported within a second. While that cannot be sent it must not wake the client: pass() would
  * not end. */
-static void what_was_seen_waits_for_somebody_to_tell(void **state)
+static void seen_outcomes_wait_for_a_session(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one");
@@ -283,7 +283,7 @@ static void what_was_seen_waits_for_somebody_to_tell(void **state)
     assert_string_equal(trace(s), "attached; seen orders 1");
 }
 
-static void what_was_seen_waits_for_room_on_the_link(void **state)
+static void seen_outcomes_wait_for_room_on_the_link(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one");
@@ -297,7 +297,7 @@ static void what_was_seen_waits_for_room_on_the_link(void **state)
     assert_true(client_is_attached(s->client));
 }
 
-static void who_tries_once_waits_a_second_for_the_answer(void **state)
+static void a_publish_without_wait_has_a_second_for_the_answer(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 0, "one");
@@ -310,7 +310,7 @@ static void who_tries_once_waits_a_second_for_the_answer(void **state)
     assert_string_equal(trace(s), "outcome a 0 unknown");
 }
 
-static void what_was_never_sent_is_unavailable(void **state)
+static void entries_that_were_never_sent_are_unavailable(void **state)
 {
     struct script *s = *state;
     publish(s, "orders", 1000, "one");
@@ -325,27 +325,27 @@ static void what_was_never_sent_is_unavailable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scripted(each_entry_is_told_once_in_runs),
-        scripted(what_became_of_entries_is_counted),
-        scripted(of_very_many_entries_each_is_told),
-        scripted(one_confirm_tells_several_publishers),
-        scripted(of_a_topic_each_entry_has_a_sequence_in_each_queue),
+        scripted(each_outcome_is_reported_once_in_runs),
+        scripted(outcomes_of_entries_are_counted),
+        scripted(each_of_very_many_outcomes_is_reported),
+        scripted(one_confirm_is_reported_to_several_publishers),
+        scripted(an_entry_of_a_topic_has_a_sequence_in_each_queue),
         scripted(a_topic_may_have_many_queues),
-        scripted(of_a_topic_s_queues_the_one_that_refused_is_named),
+        scripted(the_queue_of_a_topic_that_refused_is_named),
         scripted(a_topic_s_outcomes_survive_the_session),
         scripted(a_topic_s_run_that_ends_within_a_target_is_no_run),
-        scripted(who_no_longer_cares_is_told_nothing),
-        scripted(nor_of_what_was_not_sent_yet),
+        scripted(a_forgotten_publish_reports_no_outcome),
+        scripted(a_forgotten_publish_that_was_not_sent_reports_no_outcome),
         scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
         scripted(each_entry_whose_time_is_up_is_skipped),
         scripted(a_thousand_are_skipped_at_once_at_most),
         scripted(the_answer_to_a_skip_is_the_outcome),
         scripted(a_skip_does_not_wait_for_the_window),
-        scripted(what_was_seen_waits_for_somebody_to_tell),
-        scripted(what_was_seen_waits_for_room_on_the_link),
-        scripted(who_tries_once_waits_a_second_for_the_answer),
-        scripted(what_was_never_sent_is_unavailable),
+        scripted(seen_outcomes_wait_for_a_session),
+        scripted(seen_outcomes_wait_for_room_on_the_link),
+        scripted(a_publish_without_wait_has_a_second_for_the_answer),
+        scripted(entries_that_were_never_sent_are_unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

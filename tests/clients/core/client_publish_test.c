@@ -22,7 +22,7 @@ static void entries_are_numbered_densely_per_destination(void **state)
     assert_string_equal(trace(s), "publish orders 1 one +two; publish mail 1 three; publish orders 3 four(500)");
 }
 
-static void what_is_written_in_reserved_room_goes_out_like_any_other(void **state)
+static void an_event_written_in_reserved_room_is_sent_like_any_other(void **state)
 {
     struct script *s = attached(state);
     enum reason why;
@@ -42,7 +42,7 @@ static void what_is_written_in_reserved_room_goes_out_like_any_other(void **stat
     assert_string_equal(trace(s), "outcome a 0 accepted 7; outcome b 0 accepted 8");
 }
 
-static void nothing_large_or_without_a_name_goes_out_of_reserved_room(void **state)
+static void reserved_room_is_refused_to_large_events_and_without_a_name(void **state)
 {
     struct script *s = attached(state);
     assert_null(client_reserve(s->client, span_str("orders"), 1u << 20));
@@ -51,7 +51,7 @@ static void nothing_large_or_without_a_name_goes_out_of_reserved_room(void **sta
     assert_string_equal(trace(s), "");
 }
 
-static void one_publish_body_carries_what_several_calls_said(void **state)
+static void one_publish_body_carries_the_entries_of_several_calls(void **state)
 {
     struct script *s = *state;
     publish(s, "orders", 9000, "one"); /* away: they wait */
@@ -75,7 +75,7 @@ static void the_time_that_remains_is_sent(void **state)
     assert_string_equal(trace(s), "attached; publish orders 1 one(8000)");
 }
 
-static void what_lingers_goes_with_its_company(void **state)
+static void lingering_entries_are_sent_together(void **state)
 {
     struct script *s = *state;
     script_linger(s, 20);
@@ -107,7 +107,7 @@ static void all_lingers_end_at_the_same_times(void **state)
     }
 }
 
-static void who_tries_once_and_lingers_is_sent_all_the_same(void **state)
+static void a_lingering_publish_without_wait_is_sent_all_the_same(void **state)
 {
     struct script *s = *state;
     script_linger(s, 20);
@@ -118,7 +118,7 @@ static void who_tries_once_and_lingers_is_sent_all_the_same(void **state)
     assert_string_equal(trace(s), "publish orders 1 one two(1)");
 }
 
-static void what_lingered_before_the_window_opened_does_not_linger_again(void **state)
+static void entries_that_lingered_before_the_window_opened_do_not_linger_again(void **state)
 {
     struct script *s = *state;
     script_linger(s, 20);
@@ -132,7 +132,7 @@ static void what_lingered_before_the_window_opened_does_not_linger_again(void **
     assert_non_null(strstr(trace(s), "three"));
 }
 
-static void who_lingers_while_away_waits_for_the_broker(void **state)
+static void an_entry_that_lingers_while_away_waits_for_the_broker(void **state)
 {
     struct script *s = *state;
     script_linger(s, 20);
@@ -217,7 +217,7 @@ static void more_than_the_buffer_holds_is_refused(void **state)
     assert_false(client_is_quiet(s->client));
 }
 
-static void what_was_written_in_reserved_room_is_refused_likewise(void **state)
+static void an_event_in_reserved_room_beyond_the_buffer_is_refused_too(void **state)
 {
     struct script *s = attached(state);
     enum reason why;
@@ -238,7 +238,7 @@ static void what_was_written_in_reserved_room_is_refused_likewise(void **state)
     assert_string_equal(trace(s), "publish orders 1 x");
 }
 
-static void events_beyond_max_event_and_names_that_are_none_are_refused(void **state)
+static void events_beyond_max_event_and_malformed_names_are_refused(void **state)
 {
     struct script *s = attached(state);
     enum reason why;
@@ -253,7 +253,7 @@ static void events_beyond_max_event_and_names_that_are_none_are_refused(void **s
 
 /* ------------------------------------------------------------------ seen */
 
-static void outcomes_are_said_to_be_seen_after_a_second(void **state)
+static void outcomes_are_reported_as_seen_after_a_second(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 0, "one two");
@@ -266,7 +266,7 @@ static void outcomes_are_said_to_be_seen_after_a_second(void **state)
 }
 
 /* Counted from the first of them, however many come after it. */
-static void decisions_that_go_on_do_not_put_it_off(void **state)
+static void further_outcomes_do_not_put_off_the_seen_report(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one two three");
@@ -281,7 +281,7 @@ static void decisions_that_go_on_do_not_put_it_off(void **state)
 }
 
 /* A session that publishes twice a second sends Seens with its publishes, and nothing else. */
-static void what_the_next_publish_said_is_not_said_again(void **state)
+static void seen_outcomes_that_a_publish_carried_are_not_reported_again(void **state)
 {
     struct script *s = attached(state);
     for (uint64_t n = 1; n <= 5; n++) {
@@ -335,25 +335,25 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(entries_are_numbered_densely_per_destination),
-        scripted(decisions_that_go_on_do_not_put_it_off),
-        scripted(what_the_next_publish_said_is_not_said_again),
-        scripted(what_is_written_in_reserved_room_goes_out_like_any_other),
-        scripted(nothing_large_or_without_a_name_goes_out_of_reserved_room),
-        scripted(one_publish_body_carries_what_several_calls_said),
+        scripted(further_outcomes_do_not_put_off_the_seen_report),
+        scripted(seen_outcomes_that_a_publish_carried_are_not_reported_again),
+        scripted(an_event_written_in_reserved_room_is_sent_like_any_other),
+        scripted(reserved_room_is_refused_to_large_events_and_without_a_name),
+        scripted(one_publish_body_carries_the_entries_of_several_calls),
         scripted(the_time_that_remains_is_sent),
-        scripted(what_lingers_goes_with_its_company),
+        scripted(lingering_entries_are_sent_together),
         scripted(all_lingers_end_at_the_same_times),
-        scripted(who_tries_once_and_lingers_is_sent_all_the_same),
-        scripted(what_lingered_before_the_window_opened_does_not_linger_again),
-        scripted(who_lingers_while_away_waits_for_the_broker),
+        scripted(a_lingering_publish_without_wait_is_sent_all_the_same),
+        scripted(entries_that_lingered_before_the_window_opened_do_not_linger_again),
+        scripted(an_entry_that_lingers_while_away_waits_for_the_broker),
         scripted(a_full_frame_does_not_linger),
         scripted(only_a_window_goes_out),
         scripted(bytes_count_against_the_window_too),
         scripted(a_window_that_stays_shut_is_full_at_the_deadline),
         scripted(more_than_the_buffer_holds_is_refused),
-        scripted(what_was_written_in_reserved_room_is_refused_likewise),
-        scripted(events_beyond_max_event_and_names_that_are_none_are_refused),
-        scripted(outcomes_are_said_to_be_seen_after_a_second),
+        scripted(an_event_in_reserved_room_beyond_the_buffer_is_refused_too),
+        scripted(events_beyond_max_event_and_malformed_names_are_refused),
+        scripted(outcomes_are_reported_as_seen_after_a_second),
         scripted(a_destination_that_is_left_keeps_no_room_for_entries),
         scripted(outcomes_are_seen_up_to_the_first_undecided_only),
     };

@@ -20,7 +20,7 @@ static void lose_session(struct script *s)
     trace(s);
 }
 
-static void what_is_undecided_goes_again_under_its_number(void **state)
+static void undecided_entries_are_sent_again_under_their_numbers(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one two three");
@@ -43,7 +43,7 @@ static void what_is_undecided_goes_again_under_its_number(void **state)
 
 /* The broker waited for its disk when the session was lost, and now decides an entry that the window has not let be
  * sent again yet. */
-static void what_is_decided_before_it_went_again_does_not_go(void **state)
+static void entries_decided_before_the_resend_are_not_sent_again(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one two");
@@ -61,7 +61,7 @@ static void what_is_decided_before_it_went_again_does_not_go(void **state)
     assert_non_null(strstr(trace(s), "publish mail 1 four("));
 }
 
-static void what_was_decided_and_is_not_listed_is_unknown(void **state)
+static void decided_entries_that_are_not_listed_are_unknown(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one two");
@@ -75,7 +75,7 @@ static void what_was_decided_and_is_not_listed_is_unknown(void **state)
     assert_string_equal(trace(s), "outcome a 1 accepted 9; outcome a 0 unknown; attached");
 }
 
-static void so_are_all_where_no_outcome_is_known_any_more(void **state)
+static void without_known_outcomes_all_entries_are_unknown(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one two");
@@ -89,7 +89,7 @@ static void so_are_all_where_no_outcome_is_known_any_more(void **state)
 }
 
 /* A broker that restarted does not know of the refusal, and would accept them. */
-static void what_continues_a_refused_entry_does_not_go_again(void **state)
+static void entries_that_continue_a_refused_one_are_not_sent_again(void **state)
 {
     struct script *s = attached(state);
     publish_as(s, 'a', "orders", 0, "zero");
@@ -107,7 +107,7 @@ static void what_continues_a_refused_entry_does_not_go_again(void **state)
                         "attached; publish orders 1 zero; skip orders 3; skip orders 4; publish orders 5 four");
 }
 
-static void what_nobody_waits_for_any_more_is_skipped_in_the_new_session(void **state)
+static void entries_past_their_deadline_are_skipped_in_the_new_session(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 1000, "one");
@@ -122,7 +122,7 @@ static void what_nobody_waits_for_any_more_is_skipped_in_the_new_session(void **
     assert_non_null(strstr(trace(s), "attached; skip orders 1; publish orders 2 two("));
 }
 
-static void to_a_broker_that_forgot_the_producer_nothing_is_sent_again(void **state)
+static void nothing_is_sent_again_to_a_broker_that_forgot_the_producer(void **state)
 {
     struct script *s = attached(state);
     publish_as(s, 'a', "orders", 9000, "one two");
@@ -139,7 +139,7 @@ static void to_a_broker_that_forgot_the_producer_nothing_is_sent_again(void **st
     assert_int_equal(strncmp(text, "outcome a 0..1 unknown; attached; publish orders 1 three(", 57), 0);
 }
 
-static void nor_is_it_told_what_was_seen(void **state)
+static void seen_outcomes_are_not_sent_to_a_broker_that_forgot_the_producer(void **state)
 {
     struct script *s = attached(state);
     publish(s, "orders", 9000, "one");
@@ -197,14 +197,14 @@ static void the_same_incarnation_speaks_for_all_destinations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scripted(what_is_undecided_goes_again_under_its_number),
-        scripted(what_is_decided_before_it_went_again_does_not_go),
-        scripted(what_was_decided_and_is_not_listed_is_unknown),
-        scripted(so_are_all_where_no_outcome_is_known_any_more),
-        scripted(what_continues_a_refused_entry_does_not_go_again),
-        scripted(what_nobody_waits_for_any_more_is_skipped_in_the_new_session),
-        scripted(to_a_broker_that_forgot_the_producer_nothing_is_sent_again),
-        scripted(nor_is_it_told_what_was_seen),
+        scripted(undecided_entries_are_sent_again_under_their_numbers),
+        scripted(entries_decided_before_the_resend_are_not_sent_again),
+        scripted(decided_entries_that_are_not_listed_are_unknown),
+        scripted(without_known_outcomes_all_entries_are_unknown),
+        scripted(entries_that_continue_a_refused_one_are_not_sent_again),
+        scripted(entries_past_their_deadline_are_skipped_in_the_new_session),
+        scripted(nothing_is_sent_again_to_a_broker_that_forgot_the_producer),
+        scripted(seen_outcomes_are_not_sent_to_a_broker_that_forgot_the_producer),
         scripted(a_restarted_broker_speaks_for_what_is_on_disk_only),
         scripted(the_same_incarnation_speaks_for_all_destinations),
     };

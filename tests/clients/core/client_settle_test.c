@@ -18,7 +18,7 @@ static void neighbouring_settlements_are_one_run(void **state)
     assert_string_equal(trace(s), "settled orders e7 1..2 acked");
 }
 
-static void acks_of_what_is_handed_over_join_their_neighbours_only(void **state)
+static void acks_of_handed_over_events_join_their_neighbours_only(void **state)
 {
     struct script *s = active(state);
     deliver(s, "orders", 7, 1, "one two three");
@@ -41,7 +41,7 @@ static void acks_of_what_is_handed_over_join_their_neighbours_only(void **state)
         "settled orders e6 7 expired; ack orders e7 1..2; ack orders e7 4; nack orders e7 5; ack orders e7 6");
 }
 
-static void what_is_said_of_one_is_said_of_no_other(void **state)
+static void a_status_and_an_error_are_of_one_event_only(void **state)
 {
     struct script *s = active(state);
     deliver(s, "orders", 7, 1, "one two three");
@@ -82,7 +82,7 @@ static unsigned nacks_heard(struct script *s, bool *credit)
 }
 
 /* The broker accepts at most 8 MiB: a larger frame would be sent again and again. */
-static void many_words_go_in_several_frames(void **state)
+static void many_settlements_go_in_several_frames(void **state)
 {
     struct script *s = active(state);
     uint64_t before = s->client->stats.frames_out;
@@ -115,7 +115,7 @@ static void settlements_that_find_no_room_on_the_link_go_later_and_in_order(void
 }
 
 /* The broker accepts no settlement of more, but a long linger can gather more. */
-static void a_long_run_of_acks_goes_as_several_words(void **state)
+static void a_long_run_of_acks_goes_as_several_settlements(void **state)
 {
     struct script *s = active(state);
     client_settle(s->client, span_str("orders"), 7,
@@ -162,7 +162,7 @@ static void acks_linger_with_what_is_published(void **state)
     assert_int_equal(s->received, frames + 1);
 }
 
-static void what_is_said_at_once_takes_lingering_acks_along(void **state)
+static void messages_sent_at_once_take_lingering_acks_along(void **state)
 {
     struct script *s = active_and_lingering(state);
     deliver(s, "orders", 7, 1, "one two three");
@@ -176,7 +176,7 @@ static void what_is_said_at_once_takes_lingering_acks_along(void **state)
     assert_string_equal(trace(s), "ack orders e7 2; nack orders e7 3");
 }
 
-static void what_goes_back_unseen_takes_lingering_acks_along(void **state)
+static void events_that_go_back_unseen_take_lingering_acks_along(void **state)
 {
     struct script *s = active_and_lingering(state);
     deliver(s, "orders", 7, 1, "one");
@@ -198,7 +198,7 @@ static void a_nack_does_not_wait_with_the_acks_behind_it(void **state)
     assert_string_equal(trace(s), "nack orders e7 1; ack orders e7 2");
 }
 
-static void a_frame_of_what_is_published_takes_lingering_acks_along(void **state)
+static void a_frame_of_published_entries_takes_lingering_acks_along(void **state)
 {
     struct script *s = active_and_lingering(state);
     char *big = calloc(1, 65537);
@@ -251,17 +251,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         scripted(neighbouring_settlements_are_one_run),
-        scripted(acks_of_what_is_handed_over_join_their_neighbours_only),
-        scripted(what_is_said_of_one_is_said_of_no_other),
-        scripted(many_words_go_in_several_frames),
+        scripted(acks_of_handed_over_events_join_their_neighbours_only),
+        scripted(a_status_and_an_error_are_of_one_event_only),
+        scripted(many_settlements_go_in_several_frames),
         scripted(settlements_that_find_no_room_on_the_link_go_later_and_in_order),
-        scripted(a_long_run_of_acks_goes_as_several_words),
+        scripted(a_long_run_of_acks_goes_as_several_settlements),
         scripted(settling_in_an_epoch_that_is_over_is_expired),
         scripted(acks_linger_with_what_is_published),
-        scripted(what_is_said_at_once_takes_lingering_acks_along),
-        scripted(what_goes_back_unseen_takes_lingering_acks_along),
+        scripted(messages_sent_at_once_take_lingering_acks_along),
+        scripted(events_that_go_back_unseen_take_lingering_acks_along),
         scripted(a_nack_does_not_wait_with_the_acks_behind_it),
-        scripted(a_frame_of_what_is_published_takes_lingering_acks_along),
+        scripted(a_frame_of_published_entries_takes_lingering_acks_along),
         scripted(a_linger_can_be_ended),
         scripted(a_receipt_is_settled_through_any_session),
     };

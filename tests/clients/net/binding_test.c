@@ -51,7 +51,7 @@ static void a_made_up_tcp_inbox_gets_a_free_port_on_loopback(void **state)
 }
 
 /* With a broker on the IPv6 loopback the inbox must not be open to the network either. */
-static void so_does_one_beside_a_broker_on_ipv6_s_loopback(void **state)
+static void an_inbox_beside_a_broker_on_ipv6_loopback_gets_a_free_port_there(void **state)
 {
     struct error e = { "" };
     struct binding *b = open_inbox(state, "tcp://[::1]:1", NULL, &e);
@@ -125,7 +125,7 @@ static void made_up_inproc_names_differ(void **state)
 }
 
 /* The events of a frame may take the program long, and too many in a row would leave the session without heartbeats. */
-static void much_is_received_in_several_turns(void **state)
+static void many_messages_are_received_in_several_turns(void **state)
 {
     struct error e = { "" };
     struct binding *b = open_inbox(state, "inproc://broker", NULL, &e);
@@ -146,7 +146,7 @@ static void much_is_received_in_several_turns(void **state)
 }
 
 /* At its high-water mark libzmq would leave the rest with its sender, and might abort when that dies. */
-static void what_is_not_received_yet_waits_here(void **state)
+static void unreceived_messages_wait_in_the_binding(void **state)
 {
     static uint8_t frame[2000];
     struct error e = { "" };
@@ -256,13 +256,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_made_up_tcp_inbox_gets_a_free_port_on_loopback, open_context, close_context),
-        cmocka_unit_test_setup_teardown(so_does_one_beside_a_broker_on_ipv6_s_loopback, open_context, close_context),
+        cmocka_unit_test_setup_teardown(an_inbox_beside_a_broker_on_ipv6_loopback_gets_a_free_port_there, open_context,
+                                        close_context),
         cmocka_unit_test_setup_teardown(a_port_in_use_is_an_error_that_names_it, open_context, close_context),
         cmocka_unit_test_setup_teardown(nonsense_addresses_are_errors, open_context, close_context),
         cmocka_unit_test_setup_teardown(an_ipc_inbox_is_the_groups_and_goes_at_close, open_context, close_context),
         cmocka_unit_test_setup_teardown(made_up_inproc_names_differ, open_context, close_context),
-        cmocka_unit_test_setup_teardown(much_is_received_in_several_turns, open_context, close_context),
-        cmocka_unit_test_setup_teardown(what_is_not_received_yet_waits_here, open_context, close_context),
+        cmocka_unit_test_setup_teardown(many_messages_are_received_in_several_turns, open_context, close_context),
+        cmocka_unit_test_setup_teardown(unreceived_messages_wait_in_the_binding, open_context, close_context),
         cmocka_unit_test_setup_teardown(frames_wait_for_a_broker_that_takes_its_time, open_context, close_context),
         cmocka_unit_test_setup_teardown(the_answer_to_an_attach_may_be_large, open_context, close_context),
     };
