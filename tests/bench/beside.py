@@ -44,7 +44,8 @@ class Run:
     def load(self, queue, *options):
         """Runs the load. Returns it with the system's CPU seconds and bytes written meanwhile."""
         s, before = self.system, (usage.cpu(self.system.pids()), usage.written(self.system.pids()))
-        load = Load(BENCH / f"bench_load_{s.program}", "--address", s.address, "--mode", s.mode, "--queue", queue, *options)
+        load = Load(BENCH / f"bench_load_{s.program}", "--address", s.address, "--mode", s.mode,
+                    "--queue", queue, *options)
         return load, usage.cpu(s.pids()) - before[0], usage.written(s.pids()) - before[1]
 
     def work(self, name, size, *options, rated=False):
@@ -91,7 +92,8 @@ def one_system(figures, system, scale, data):
                 run.work(f"{size} B window {window}", size, "--window", window, "--seconds", scale.seconds)
             # Above its throughput a system's queue would grow, and its latency would depend on the length of the run.
             for rate in [r for r in RATES if r <= run.most or not system.batches]:
-                run.work(f"200 B {rate}/s", 200, "--rate", rate, "--events", int(rate * scale.rated_seconds), rated=True)
+                run.work(f"200 B {rate}/s", 200, "--rate", rate,
+                         "--events", int(rate * scale.rated_seconds), rated=True)
             run.note("loaded", "peak resident", "MiB", usage.memory(system.pids(), "VmHWM"))
             if system.keeps and scale.backlog < run.most * PATIENCE:
                 run.backlog(scale.backlog)

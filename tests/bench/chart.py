@@ -47,7 +47,8 @@ def bars(rows, kind_of):
             out.append(f'<rect x="{x:.1f}" y="{y + 3}" width="{max(width, 0.5):.1f}" height="{ROW - 6}" '
                        f'fill="{COLORS[kind_of(name)]}" fill-opacity="{1 if n == 0 else 0.4}"/>')
             if len(values) == 1 and high > low:
-                out.append(line(NAME + PLOT * low / top, y + ROW / 2, NAME + PLOT * min(high, top) / top, y + ROW / 2, "w"))
+                out.append(line(NAME + PLOT * low / top, y + ROW / 2, NAME + PLOT * min(high, top) / top,
+                                y + ROW / 2, "w"))
             x += width
         out.append(text(x + 6, y + 14, " + ".join(short(v[0]) for v in values)))
     return out

@@ -14,8 +14,8 @@ LINE = "x" * 200
 def timed(*commands, runs, options=()):
     """Returns the seconds of each run, by command."""
     with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
-        subprocess.run(["hyperfine", "--style", "none", "--shell", "none", "--warmup", "1", "--runs", str(runs), *options,
-                        "--export-json", out.name, *commands], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["hyperfine", "--style", "none", "--shell", "none", "--warmup", "1", "--runs", str(runs),
+                        *options, "--export-json", out.name, *commands], check=True, stdout=subprocess.DEVNULL)
         return [r["times"] for r in json.load(out)["results"]]
 
 
@@ -37,8 +37,8 @@ def publishes(figures, directory, count, runs):
     s = Server(BIN / "sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")
     try:
         cli = f"{BIN}/sluice --url http://{s.ready['ops']}"
-        subprocess.run([*cli.split(), "queue", "declare", "file", f"capacity={count}", "capacity_bytes=1GiB"], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([*cli.split(), "queue", "declare", "file", f"capacity={count}", "capacity_bytes=1GiB"],
+                       check=True, stdout=subprocess.DEVNULL)
         [times] = timed(f"sh -c '{cli} pub file < {path}'", runs=runs, options=("--prepare", f"{cli} queue purge file"))
         info = json.loads(subprocess.run(["curl", "-sS", "-f", f"http://{s.ready['ops']}/v1/queues/file"], check=True,
                                          capture_output=True, text=True).stdout)
@@ -48,7 +48,8 @@ def publishes(figures, directory, count, runs):
         s.stop()
     for seconds in times:
         figures.note("sluice pub", f"a file of {count} lines of {len(LINE)} B", "whole command", "ms", seconds * 1000)
-        figures.note("sluice pub", f"a file of {count} lines of {len(LINE)} B", "throughput", "events/s", count / seconds)
+        figures.note("sluice pub", f"a file of {count} lines of {len(LINE)} B", "throughput", "events/s",
+                     count / seconds)
 
 
 def commands(figures, data, quick):

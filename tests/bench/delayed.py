@@ -33,7 +33,8 @@ def come_due(b, delay):
 
 
 def delayed(figures, disk, durability, count):
-    name, work = f"sluice in {durability}" if durability == "memory" else "sluice on disk", f"delayed, {count} times {SIZE} B"
+    name = "sluice in memory" if durability == "memory" else "sluice on disk"
+    work = f"delayed, {count} times {SIZE} B"
     delay, directory = 2 + count // 50000, pathlib.Path(tempfile.mkdtemp(dir=disk))
     (directory / "broker.yaml").write_text(CONFIG.format(directory=directory, budget=BUDGETS[durability], count=count,
                                                          durability=durability, delay=delay))

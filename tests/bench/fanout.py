@@ -41,7 +41,8 @@ def on_disk(figures, directory, disk, queues, count):
     names = [f"q{i:03}" for i in range(queues)]
     config, data = pathlib.Path(directory) / "fanout.yaml", tempfile.mkdtemp(dir=disk)
     config.write_text(f"listen: tcp://127.0.0.1:0\ndata: {data}\nqueues:\n" +
-                      "".join(f"  {n}: {{capacity: {count}, capacity_bytes: 1GiB, durability: disk}}\n" for n in names) +
+                      "".join(f"  {n}: {{capacity: {count}, capacity_bytes: 1GiB, durability: disk}}\n"
+                              for n in names) +
                       "topics: {all: {bindings: {" + ", ".join(f"{n}: {{}}" for n in names) + "}}}\n")
     b = Server(BIN / "sluice-broker", "--config", config)
     s = sidecar(b, "--operations")

@@ -22,7 +22,8 @@ def many_queues(figures, directory, shape, seconds):
     """Measures the broker's CPU and memory. shape: one of QUEUES or SESSIONS."""
     queues, active, sessions, rate = shape
     b = broker("tcp", directory)
-    load = subprocess.Popen([BENCH / "bench_queues", b.ready["broker"], *map(str, (queues, active, rate, seconds, sessions))],
+    load = subprocess.Popen([BENCH / "bench_queues", b.ready["broker"],
+                             *map(str, (queues, active, rate, seconds, sessions))],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if load.stdout.readline() != "ready\n":

@@ -3,6 +3,7 @@ figures."""
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import tempfile
@@ -81,7 +82,7 @@ class Server:
         """For a broker, after stop: its events by outcome."""
         # The last one: a start with existing events logs one, too.
         line = [l for l in self.logged().splitlines() if "ledger: " in l][-1]
-        words = line.split("ledger: ")[1].replace("=", " ").replace("+", " ").replace('"', " ").replace("}", " ").split()
+        words = re.sub('[=+"}]', " ", line.split("ledger: ")[1]).split()
         return {words[i]: int(words[i + 1]) for i in range(0, 14, 2)}
 
 

@@ -129,9 +129,10 @@ def batch(form):
                "datacontenttype": "text/plain", "data": "x" * 200} for i in range(BATCH)]
     if form == "JSON":
         return "application/cloudevents-batch+json", json.dumps(events, separators=(",", ":")).encode()
-    return "application/cloudevents-batch+protobuf", fields(*((1, fields(
-        (1, e["id"].encode()), (2, e["source"].encode()), (3, b"1.0"), (4, e["type"].encode()),
-        (5, fields((1, b"datacontenttype"), (2, fields((3, b"text/plain"))))), (7, e["data"].encode()))) for e in events))
+    packed = (fields((1, e["id"].encode()), (2, e["source"].encode()), (3, b"1.0"), (4, e["type"].encode()),
+                     (5, fields((1, b"datacontenttype"), (2, fields((3, b"text/plain"))))), (7, e["data"].encode()))
+              for e in events)
+    return "application/cloudevents-batch+protobuf", fields(*((1, event) for event in packed))
 
 
 def batches(figures, directory, transport, form, connections, seconds):
@@ -143,13 +144,15 @@ def batches(figures, directory, transport, form, connections, seconds):
     b = broker(transport, directory)
     s = sidecar(b)
     try:
-        subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT", f"http://{s.ready['http']}/v1/queues/bench",
+        subprocess.run(["curl", "-sS", "-f", "-o", "/dev/null", "-X", "PUT",
+                        f"http://{s.ready['http']}/v1/queues/bench",
                         "-d", '{"capacity":100000000,"capacity_bytes":"100MiB","overflow":"drop_oldest"}'], check=True)
         before = s.cpu(), b.cpu()
         rate, count, times, own = wrk(s.ready["http"], "/v1/queues/bench/events", connections, seconds, kind, str(file))
         figures.note("sluice over HTTP", work, "throughput", "events/s", rate * BATCH)
         figures.note("sluice over HTTP", work, "p50", "us", times[0])
-        figures.note("sluice over HTTP", work, "sidecar CPU", "s/million", (s.cpu() - before[0]) * 1e6 / (count * BATCH))
+        figures.note("sluice over HTTP", work, "sidecar CPU", "s/million",
+                     (s.cpu() - before[0]) * 1e6 / (count * BATCH))
         figures.note("sluice over HTTP", work, "broker CPU", "s/million", (b.cpu() - before[1]) * 1e6 / (count * BATCH))
         figures.note("sluice over HTTP", work, "load CPU", "s/million", own * 1e6 / (count * BATCH))
         figures.note("sluice over HTTP", work, "sidecar peak", "MiB", s.memory("VmHWM"))
@@ -173,8 +176,8 @@ def stored_cost(figures, directory, count, size):
         before = b.memory("RssAnon")
         subprocess.run([str(BIN / "sluice"), "--url", url, "pub", "cost"], input=("x" * size + "\n") * count, text=True,
                        check=True, stdout=subprocess.DEVNULL)
-        info = json.loads(subprocess.run(["curl", "-sS", "-f", url + "/v1/queues/cost"], check=True, capture_output=True,
-                                         text=True).stdout)
+        info = json.loads(subprocess.run(["curl", "-sS", "-f", url + "/v1/queues/cost"], check=True,
+                                         capture_output=True, text=True).stdout)
         each = ((b.memory("RssAnon") - before) * 1048576 - info["bytes"]) / count
         figures.note("sluice broker", "queued events", "memory beyond the event's bytes", "B/event", each)
     finally:

@@ -30,7 +30,8 @@ def partitions(figures, directory, count):
             b.stop()
         name = "ordered by key, 1 consumer and a stand-by" if queue == "ordered" else work_name(shape)
         figures.note("sluice", name, "throughput", "events/s", load.result["per_second"])
-        figures.note("sluice", name, "least consumer's share", "%", 100 * min(load.result["consumed"]) / sum(load.result["consumed"]))
+        figures.note("sluice", name, "least consumer's share", "%",
+                     100 * min(load.result["consumed"]) / sum(load.result["consumed"]))
 
 
 def failover(figures, directory, how):

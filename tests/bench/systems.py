@@ -72,7 +72,8 @@ class System:
         """Returns what is not installed, or None."""
         if not shutil.which(self.server, path=f"{os.environ['PATH']}:/usr/sbin:{BIN}"):
             return self.server
-        return None if (BENCH / f"bench_load_{self.program}").exists() else f"its client library, or bench_load_{self.program}"
+        load = BENCH / f"bench_load_{self.program}"
+        return None if load.exists() else f"its client library, or {load.name}"
 
     def start(self, directory):
         """Sets self.address, self.processes."""
@@ -95,7 +96,8 @@ class Redis(System):
     def start(self, directory):
         port = free_port()
         sync = ["--appendonly", "no"] if self.mode == "no" else ["--appendonly", "yes", "--appendfsync", self.mode]
-        self.processes = [Daemon(directory, port, self.server, "--bind", "127.0.0.1", "--port", port, "--save", "", *sync)]
+        self.processes = [Daemon(directory, port, self.server, "--bind", "127.0.0.1", "--port", port,
+                                 "--save", "", *sync)]
         self.address = f"127.0.0.1:{port}"
 
 

@@ -137,7 +137,8 @@ def main():
         prometheus = Prometheus(sys.argv[1], directory, [operations, shop])
         ends.callback(prometheus.end)
         check(prometheus, broker, operations, shop)
-    print(f"the dashboard: Prometheus answers the {sum(len(p['targets']) for p in PANELS)} queries of {len(PANELS)} panels")
+    queries = sum(len(p["targets"]) for p in PANELS)
+    print(f"the dashboard: Prometheus answers the {queries} queries of {len(PANELS)} panels")
 
 
 main()

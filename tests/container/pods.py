@@ -60,7 +60,8 @@ def seconds(text):
 def faults_of_the_broker_s_probes(broker):
     """The broker has no HTTP: its probes ping its event loop. An impatient probe would kill a broker that is busy or
     still reads its log."""
-    listen = next(line.split()[1] for line in only("ConfigMap")["data"]["broker.yaml"].splitlines() if line.startswith("listen:"))
+    listen = next(line.split()[1] for line in only("ConfigMap")["data"]["broker.yaml"].splitlines()
+                  if line.startswith("listen:"))
     for kind, patience in (("startupProbe", 1800), ("livenessProbe", 60)):
         probe = broker[kind]
         command = probe["exec"]["command"]
@@ -101,7 +102,8 @@ def faults():
     clients = [d["spec"] for d in DOCUMENTS if d["kind"] == "NetworkPolicy"
                and d["spec"]["podSelector"]["matchLabels"] == {"sluice": "client"}]
     inbox = int(sidecar["command"][sidecar["command"].index("--inbox") + 1].rpartition(":")[2])
-    if {"from": [{"podSelector": {"matchLabels": {"app": "sluice"}}}], "ports": [{"port": inbox}]} not in clients[0]["ingress"]:
+    from_broker = {"from": [{"podSelector": {"matchLabels": {"app": "sluice"}}}], "ports": [{"port": inbox}]}
+    if from_broker not in clients[0]["ingress"]:
         yield "the NetworkPolicy does not admit the broker to the clients' inbox"
     pods = [application["spec"], broker]
     for container, spec in [(c, s) for s in pods for c in s.get("initContainers", []) + s["containers"]]:
@@ -111,7 +113,8 @@ def faults():
                   "seccompProfile": {"type": "RuntimeDefault"}}  # more than Pod Security's "restricted" asks
         if {k: security.get(k) for k in wanted} != wanted:
             yield f"{container['name']} does not run as the manifests promise: {wanted}"
-        if not {"cpu", "memory"} <= container["resources"]["requests"].keys() or "memory" not in container["resources"]["limits"]:
+        resources = container["resources"]
+        if not {"cpu", "memory"} <= resources["requests"].keys() or "memory" not in resources["limits"]:
             yield f"{container['name']} requests no cpu or memory, or has no memory limit"
 
 
@@ -121,10 +124,12 @@ def main(what, *arguments):
         print("\n".join(found) or "the manifests' settings are as they should be")
         return 1 if found else 0
     if what == "drain":
-        print("\n".join(only("Deployment")["spec"]["template"]["spec"]["initContainers"][0]["lifecycle"]["preStop"]["exec"]["command"]))
+        sidecar = only("Deployment")["spec"]["template"]["spec"]["initContainers"][0]
+        print("\n".join(sidecar["lifecycle"]["preStop"]["exec"]["command"]))
         return 0
     if what == "probe":
-        print("\n".join(only("StatefulSet")["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["exec"]["command"]))
+        broker = only("StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+        print("\n".join(broker["livenessProbe"]["exec"]["command"]))
         return 0
     yaml.safe_dump_all(broker_documents() if what == "broker" else shop_documents(*arguments), sys.stdout)
     return 0

@@ -119,7 +119,8 @@ class History:
             assert event.sequence is None or sequences == {event.sequence}, (key, event.sequence, event.arrivals)
             assert not (event.refused and event.arrivals), f"{key} was refused ({event.refused}), and came"
             # Not by order of arrival: of two consumers, the one that got the event first may record it second.
-            assert sum(attempt < 2 for _, attempt, _ in event.arrivals) <= 1, f"{key} came again without saying so: {event.arrivals}"
+            first = sum(attempt < 2 for _, attempt, _ in event.arrivals)
+            assert first <= 1, f"{key} came again without saying so: {event.arrivals}"
         assert self.again <= MAX_REDELIVERED * crashes, (self.again, crashes)
         assert self.fresh == sorted(self.fresh), "events came for the first time out of their queue's order"
         self.check_sequences()

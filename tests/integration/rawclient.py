@@ -134,7 +134,8 @@ class RawClient:
         self.ingress.send(frame(self.token, self.epoch, self.sent, self.received, bodies))
 
     def publish(self, queue, first, events, wait_ms=0):
-        self.push(body(PUBLISH, data(1, queue) + number(2, first) + number(3, wait_ms) + b"".join(data(4, data(1, e)) for e in events)))
+        self.push(body(PUBLISH, data(1, queue) + number(2, first) + number(3, wait_ms) +
+                       b"".join(data(4, data(1, e)) for e in events)))
 
     def consume(self, queue, credit):
         self.push(body(CONSUME, data(1, queue) + number(2, 1)))

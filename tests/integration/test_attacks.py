@@ -253,7 +253,8 @@ def test_two_thousand_silent_connections_are_dropped_in_time(broker, honest):
 def test_a_crowd_of_connections_does_not_use_up_the_brokers_descriptors(cluster, short_directory, transport):
     """Without free descriptors libzmq would abort the process over ipc, and over tcp the log could not open its
     files."""
-    b = cluster.broker("--auto-declare", listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{short_directory}/broker")
+    b = cluster.broker("--auto-declare",
+                       listen="tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{short_directory}/broker")
     honest = cluster.sidecar(b, "--operations")
     check_delivery(honest, 5)
     resource.prlimit(b.popen.pid, resource.RLIMIT_NOFILE, (160, 160))
@@ -340,7 +341,8 @@ def test_a_session_that_overruns_its_window_ends(broker, honest):
 
 def test_malformed_bodies_end_only_the_session_that_sent_them(broker, honest):
     for bad in (data(8, b"\xff\xff"), body(2, data(1, "no such name!") + number(2, 1)), body(10, data(1, "q")),
-                body(2, data(1, "q") + number(2, 1) + data(4, b"\x0a\xff")), body(5, data(1, "q") + data(3, b"\x08\x09"))):
+                body(2, data(1, "q") + number(2, 1) + data(4, b"\x0a\xff")),
+                body(5, data(1, "q") + data(3, b"\x08\x09"))):
         before = metric(honest, "sluice_broker_sessions_ended_total")
         c = RawClient(broker.ready).attach()
         c.push(bad)

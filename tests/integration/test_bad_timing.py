@@ -81,7 +81,8 @@ def test_deleting_a_queue_voids_its_outstanding_receipts(sidecar, durability):
     assert gone.status == 207 and results(gone)[0] in ("expired", "unknown")
     check_redeclared(sidecar, durability=durability)
     sidecar.publish("q", "another's")
-    late = sidecar.http("POST", "/v1/queues/q/acks", {"ack": [first["receipt"]], "nack": [{"receipt": second["receipt"]}]})
+    late = sidecar.http("POST", "/v1/queues/q/acks",
+                        {"ack": [first["receipt"]], "nack": [{"receipt": second["receipt"]}]})
     assert late.status == 207 and set(results(late)) <= {"expired", "unknown"}
     assert data_of(take(sidecar)) == ["another's"]
     assert (balanced_ledger(sidecar)["acked"], balanced_ledger(sidecar)["remaining"]) == (1, 1)
@@ -153,7 +154,8 @@ def test_a_purge_keeps_in_flight_events_and_admits_waiting_publishers(sidecar, p
     assert waits.result().status == 202
     ledger = balanced_ledger(sidecar)
     assert (ledger["accepted"], ledger["purged"], ledger["remaining"]) == (7, 4, 3)
-    answer = sidecar.http("POST", "/v1/queues/q/acks", {"ack": [acked["receipt"]], "nack": [{"receipt": nacked["receipt"]}]})
+    answer = sidecar.http("POST", "/v1/queues/q/acks",
+                          {"ack": [acked["receipt"]], "nack": [{"receipt": nacked["receipt"]}]})
     assert results(answer) == ["acked", "nacked"]
     again = take(sidecar, most=2)
     assert sorted((e["event"]["data"], e["attempt"]) for e in again) == [("1", 2), ("waited", 1)]
@@ -240,13 +242,15 @@ def test_filters_with_unknown_operators_are_refused_and_change_nothing(sidecar, 
     [taken] = take(sidecar)
     assert sidecar.http("POST", "/v1/queues/q/acks", {"drop": [taken["receipt"]]}).status == 200
     for bad, place in (({"sql": "type = 'x'"}, "filter: unknown operator 'sql'"), ({}, "filter"),
-                       ({"not": {"any": [good, {"EXACT": {"type": "x"}}]}}, "filter.not.any[1]: unknown operator 'EXACT'"),
+                       ({"not": {"any": [good, {"EXACT": {"type": "x"}}]}},
+                        "filter.not.any[1]: unknown operator 'EXACT'"),
                        ({"exact": {"type": 7}}, "filter"), ({**good, "like": {"type": "x"}}, "filter")):
         for method, path in (("PUT", "/v1/topics/all/bindings/q"), ("POST", "/v1/queues/q/redrive")):
             answer = sidecar.ops(method, path, {"filter": bad})
             assert answer.status == 400 and place in answer.json["detail"], answer.body
     assert sidecar.http("GET", "/v1/topics/all").json["bindings"]["q"]["filter"] == good
-    assert (balanced_ledger(sidecar)["dead_lettered"], described(sidecar)["dead"], balanced_ledger(sidecar)["accepted"]) == (1, 1, 1)
+    assert (balanced_ledger(sidecar)["dead_lettered"], described(sidecar)["dead"],
+            balanced_ledger(sidecar)["accepted"]) == (1, 1, 1)
     assert sidecar.ops("POST", "/v1/queues/q/redrive", {"filter": good}).json["redriven"] == 1
     assert balanced_ledger(sidecar)["remaining"] == 1
 
@@ -277,7 +281,8 @@ def clock(tmp_path):
 @pytest.fixture
 def stepping(cluster, clock, tmp_path):
     """A sidecar and its broker, both started with `clock`."""
-    broker = Process(tmp_path, "stepping", ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
+    broker = Process(tmp_path, "stepping",
+                     ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
                      clock.environment)
     cluster.processes.append(broker)
     return cluster.sidecar(broker, environment=clock.environment)
@@ -348,7 +353,8 @@ def test_a_retry_is_still_a_duplicate_after_the_clock_is_set(stepping, clock):
 @pytest.mark.parametrize("seconds", [-DAY, DAY])
 def test_a_broker_restarted_under_another_clock_loses_nothing(cluster, clock, tmp_path, seconds):
     def start(name):
-        broker = Process(tmp_path, name, ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
+        broker = Process(tmp_path, name,
+                         ["sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")],
                          clock.environment)
         cluster.processes.append(broker)
         return broker, cluster.sidecar(broker)

@@ -17,8 +17,8 @@ def bench(cluster):
     started = []
 
     def start(*arguments):
-        started.append(subprocess.Popen([str(BIN / "sluice"), "bench", "--json", *map(str, arguments)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True))
+        started.append(subprocess.Popen([str(BIN / "sluice"), "bench", "--json", *map(str, arguments)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start
@@ -89,11 +89,13 @@ def test_bench_waits_ten_seconds_for_the_last_confirms(cluster, bench):
     sidecar = cluster.sidecar(broker)
     sidecar.declare("mine")
     sidecar.publish("mine", bytes(8))  # looks like bench's first event, which itself lingers for a day
-    b = bench("--events", 1, "--producers", 1, "--size", 8, "--linger", 86400000, "--queue", "mine", broker.ready["broker"])
+    b = bench("--events", 1, "--producers", 1, "--size", 8, "--linger", 86400000, "--queue", "mine",
+              broker.ready["broker"])
     until_under_way(sidecar)
     broker.kill()
     out, err = b.communicate(timeout=300)
-    assert (b.returncode, err) == (1, "sluice: some confirms did not arrive: gave up after 10 s, see the counts above\n")
+    assert (b.returncode, err) == (
+        1, "sluice: some confirms did not arrive: gave up after 10 s, see the counts above\n")
     assert (json.loads(out)["consumed"], json.loads(out)["confirmed"]) == (1, 0)
 
 
@@ -119,7 +121,8 @@ def is_consistent(result):
 
 def test_bench_reports_the_same_figures_as_text_and_as_json(cluster):
     broker = cluster.broker()
-    command = ["sluice", "bench", "--events", "3000", "--producers", "3", "--window", "16", "--size", "50", broker.ready["broker"]]
+    command = ["sluice", "bench", "--events", "3000", "--producers", "3", "--window", "16", "--size", "50",
+               broker.ready["broker"]]
     assert is_consistent(json.loads(run(*command, "--json").stdout))
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 3
     total, confirm, end_to_end = run(*command).stdout.splitlines()
@@ -152,8 +155,8 @@ def test_an_interrupted_bench_deletes_its_queue_and_the_events_in_it(cluster, be
 
 
 def test_bench_has_room_for_a_window_of_large_events(cluster):
-    done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500", "--size", "8000",
-               cluster.broker().ready["broker"])
+    done = run("sluice", "bench", "--json", "--events", "3000", "--producers", "1", "--window", "1500",
+               "--size", "8000", cluster.broker().ready["broker"])
     assert done.returncode == 0 and is_consistent(json.loads(done.stdout)), done
 
 
@@ -181,7 +184,8 @@ def test_a_stall_shows_in_the_latency_of_every_event_due_during_it(cluster, benc
 @pytest.mark.parametrize("size, refused", [(5000, 10), (20_000_000, 0)], ids=["by the broker", "before they are sent"])
 def test_bench_says_why_its_events_are_refused(cluster, size, refused):
     broker = cluster.broker("--max-event", "2KiB")
-    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", str(size), broker.ready["broker"])
+    done = run("sluice", "bench", "--json", "--events", "10", "--producers", "1", "--size", str(size),
+               broker.ready["broker"])
     counts = json.loads(done.stdout)
     assert (done.returncode, counts["confirmed"], counts["refused"], counts["consumed"]) == (1, 0, refused, 0), done
     assert done.stderr.startswith("sluice: not all events were published: "), done.stderr
@@ -190,7 +194,8 @@ def test_bench_says_why_its_events_are_refused(cluster, size, refused):
 def test_bench_refuses_more_events_than_fit_in_memory(cluster):
     broker = cluster.broker()
     for events in (1 << 62, (1 << 62) + 4096, (1 << 64) - 1):  # times 8 bytes each, some overflow to a small size
-        done = run("sluice", "bench", "--events", str(events), "--rate", "1000", "--producers", "1", broker.ready["broker"])
+        done = run("sluice", "bench", "--events", str(events), "--rate", "1000", "--producers", "1",
+                   broker.ready["broker"])
         assert (done.returncode, done.stderr) == (1, "sluice: no memory or no processes for 1 producers\n")
     assert queues(cluster.sidecar(broker)) == {}
 

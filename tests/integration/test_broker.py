@@ -65,7 +65,8 @@ def test_shutdown_logs_the_signal_and_its_sender(cluster, tmp_path):
         process.popen.send_signal(signal.SIGINT)
         assert process.popen.wait(10) == 0
         lines = [json.loads(line) for line in process.log.read_text().splitlines()]
-        assert [line["msg"] for line in lines if "stopping" in line["msg"]] == [f"stopping: SIGINT from process {os.getpid()}"]
+        stopping = [line["msg"] for line in lines if "stopping" in line["msg"]]
+        assert stopping == [f"stopping: SIGINT from process {os.getpid()}"]
 
 
 def test_an_unreachable_broker_is_logged_once_and_not_at_every_attempt(cluster):
@@ -127,13 +128,17 @@ def test_listening_beyond_loopback_needs_insecure():
 
 
 @pytest.mark.parametrize("text,says", [
-    ("queues:\n  orders: {capcity: 5}\n", "did you mean 'capacity'"), ("lisen: tcp://127.0.0.1:0\n", "did you mean 'listen'"),
+    ("queues:\n  orders: {capcity: 5}\n", "did you mean 'capacity'"),
+    ("lisen: tcp://127.0.0.1:0\n", "did you mean 'listen'"),
     ("queues: [\n", ""), ("heartbeat: 5\n", "duration"), ("queues:\n  orders: {capacity: 0}\n", "capacity"),
-    ("topics:\n  orders:\n    bindngs:\n      audit: {}\n", "unknown key 'bindngs' of topic 'orders'; did you mean 'bindings'?"),
+    ("topics:\n  orders:\n    bindngs:\n      audit: {}\n",
+     "unknown key 'bindngs' of topic 'orders'; did you mean 'bindings'?"),
     ("topics:\n  orders: {unrouted: {queu: q}}\n", "unknown key 'queu' of topic 'orders'"),
-    ("topics:\n  orders: {bindings: audit}\n", "a topic's bindings are"), ("topics: orders\n", "a topic's bindings are expected"),
+    ("topics:\n  orders: {bindings: audit}\n", "a topic's bindings are"),
+    ("topics: orders\n", "a topic's bindings are expected"),
     ("queues: {q: {}}\ntopics: {t: {bindings: {q: {filter: }}}}\n", "filter: is not JSON"),
-    ("queues:\n  or ders: {}\n", "'or ders' is not a valid queue name"), ("queues:\n  orders: 5\n", "settings are expected"),
+    ("queues:\n  or ders: {}\n", "'or ders' is not a valid queue name"),
+    ("queues:\n  orders: 5\n", "settings are expected"),
     ("queues:\n\torders: {}\n", "use spaces"),
 ])
 def test_a_wrong_configuration_is_refused_with_its_line_number(tmp_path, text, says):
@@ -149,8 +154,10 @@ def test_a_queue_on_disk_without_a_data_directory_is_refused(tmp_path):
     file.write_text("queues:\n  orders: {durability: disk}\n")
     for more in (), ("--check-config",):
         result = run("sluice-broker", "--config", str(file), "--listen", "tcp://127.0.0.1:0", *more)
-        assert result.returncode == 2 and "'orders' has durability disk" in result.stderr and "--data DIR" in result.stderr
-    assert run("sluice-broker", "--config", str(file), "--data", str(tmp_path / "data"), "--check-config").returncode == 0
+        assert result.returncode == 2
+        assert "'orders' has durability disk" in result.stderr and "--data DIR" in result.stderr
+    checked = run("sluice-broker", "--config", str(file), "--data", str(tmp_path / "data"), "--check-config")
+    assert checked.returncode == 0
 
 
 def test_help_names_file_only_settings_and_how_to_turn_off_a_switch():

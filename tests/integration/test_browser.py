@@ -178,8 +178,8 @@ def test_the_documented_page_works_when_pasted(broker, allowing, site, browse):
     sidecar = allowing(broker)
     sidecar.declare("orders")
     script, = re.findall(r"```js\n(.*?)```", DOCUMENT.read_text(), re.S)
-    site.html = ("""<script>let number = 0; console.log = (...words) => fetch("/seen", { method: "POST", body: JSON.stringify({
-        kind: "printed", number: number++, words }) });</script><script>""" +
+    site.html = ("""<script>let number = 0; console.log = (...words) => fetch("/seen", {
+        method: "POST", body: JSON.stringify({ kind: "printed", number: number++, words }) });</script><script>""" +
                  script.replace("localhost:8480", sidecar.ready["http"]) + "</script>").encode()
     browse(site.origin)
     sidecar.publish("orders", '{"item": "book"}', {"Content-Type": "application/json"})

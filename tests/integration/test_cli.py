@@ -49,8 +49,8 @@ def test_a_command_inherits_only_the_descriptors_meant_for_it(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     meant = os.open("/dev/zero", os.O_RDONLY)
     script = 'for fd in /proc/$$/fd/*; do [ -L "$fd" ] && echo "${fd##*/} $(readlink "$fd")"; done'
-    got = subprocess.run([BIN / "sluice", "sub", "q", "--count", "1", "--", "bash", "-c", script], env={**os.environ, **dev},
-                         pass_fds=(meant,), capture_output=True, text=True, timeout=20)
+    got = subprocess.run([BIN / "sluice", "sub", "q", "--count", "1", "--", "bash", "-c", script],
+                         env={**os.environ, **dev}, pass_fds=(meant,), capture_output=True, text=True, timeout=20)
     os.close(meant)
     beyond = [line for line in got.stdout.splitlines() if int(line.split()[0]) > 2]
     # Of its own, bash keeps only descriptor 255 open, and that only for a script that is a file.
@@ -61,8 +61,10 @@ def test_sub_with_a_missing_command_ends_before_it_takes_an_event(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     for command in ("/nonexistent/command", "no-such-command"):
         refused = run("sluice", "sub", "q", "--", command, environment=dev)
-        assert refused.returncode == 1 and refused.stderr == f"sluice: cannot run '{command}': No such file or directory\n"
-    assert json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"][0]["attempt"] == 0
+        assert (refused.returncode, refused.stderr) == (
+            1, f"sluice: cannot run '{command}': No such file or directory\n")
+    peeked = run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout
+    assert json.loads(peeked)["events"][0]["attempt"] == 0
 
 
 def test_sub_reports_how_a_command_failed(dev, tmp_path):
@@ -70,8 +72,9 @@ def test_sub_reports_how_a_command_failed(dev, tmp_path):
     script = f"echo >> {tmp_path}/runs; case $(wc -l < {tmp_path}/runs) in 1) exit 3;; 2) kill -9 $$;; esac"
     got = run("sluice", "sub", "q", "--count", "3", "--retry-delay", "10ms", "--", "sh", "-c", script, environment=dev)
     assert got.returncode == 0
-    assert got.stderr == ("sluice: 'sh' ended with status 3 for event #1, attempt 1; nacked, to be redelivered in 10ms\n"
-                          "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; nacked, to be redelivered in 10ms\n")
+    assert got.stderr == (
+        "sluice: 'sh' ended with status 3 for event #1, attempt 1; nacked, to be redelivered in 10ms\n"
+        "sluice: 'sh' was ended by signal 9 for event #1, attempt 2; nacked, to be redelivered in 10ms\n")
 
 
 def test_numbers_are_never_printed_with_an_exponent(dev):
@@ -94,7 +97,8 @@ def test_dev_beyond_loopback_requires_a_token(tmp_path, cluster):
     refused = run("sluice", *everywhere)
     assert refused.returncode == 1 and "set token_file" in refused.stderr
     (tmp_path / "token").write_text("sixteen-letters-and-more\n")
-    cluster.processes.append(dev := Process(tmp_path, "dev", ["sluice", *everywhere, "--token-file", str(tmp_path / "token")]))
+    dev = Process(tmp_path, "dev", ["sluice", *everywhere, "--token-file", str(tmp_path / "token")])
+    cluster.processes.append(dev)
     url = "http://127.0.0.1:" + dev.ready["http"].rpartition(":")[2]
     for token, status in ({}, 1), ({"SLUICE_TOKEN": "sixteen-letters-and-more"}, 0):
         assert run("sluice", "--url", url, "pub", "q", "x", environment=token).returncode == status
@@ -116,13 +120,15 @@ def test_declaring_a_queue_prints_one_line(dev):
 def test_a_created_event_carries_its_time(dev):
     run("sluice", "pub", "q", "now", environment=dev)
     run("sluice", "pub", "q", "then", "-a", "time=2001-02-03T04:05:06Z", environment=dev)
-    now, then = (e["event"]["time"] for e in json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)["events"])
+    peeked = json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)
+    now, then = (e["event"]["time"] for e in peeked["events"])
     assert abs(datetime.datetime.fromisoformat(now.replace("Z", "+00:00")).timestamp() - time.time()) < 60
     assert then == "2001-02-03T04:05:06Z"
 
 
 def test_a_queue_is_paused_filled_purged_and_deleted(dev):
-    assert json.loads(run("sluice", "queue", "declare", "q", "capacity=3", "--json", environment=dev).stdout)["capacity"] == 3
+    declared = run("sluice", "queue", "declare", "q", "capacity=3", "--json", environment=dev)
+    assert json.loads(declared.stdout)["capacity"] == 3
     assert run("sluice", "queue", "pause", "q", "--json", environment=dev).returncode == 0
     assert "paused" in run("sluice", "queue", "list", environment=dev).stdout
     assert "paused" in run("sluice", "top", "--once", environment=dev).stdout
@@ -170,8 +176,8 @@ def test_sub_on_a_topic_says_to_consume_its_queues(dev):
                               "('sluice topic show news' shows them)\n")
     for verb in ("show", "peek"):
         shown = run("sluice", "queue", verb, "news", environment=dev).stderr
-        assert shown == ("sluice: 'news' is a topic, not a queue: sluice topic show news shows the queues that are bound to it "
-                         "(404)\n"), shown
+        assert shown == ("sluice: 'news' is a topic, not a queue: sluice topic show news shows the queues that are "
+                         "bound to it (404)\n"), shown
 
 
 def test_queue_list_shows_delayed_and_dead_events(dev):
@@ -191,7 +197,8 @@ def test_wrong_usage_exits_2_and_help_exits_0():
     assert run("sluice").returncode == 2
     assert run("sluice", "nonsense").returncode == 2
     assert run("sluice", "pub").returncode == 2
-    for command in ("dev", "pub", "sub", "queue", "topic", "subscription", "drain", "ping", "top", "bench", "keygen", "config", "completion"):
+    for command in ("dev", "pub", "sub", "queue", "topic", "subscription", "drain", "ping", "top", "bench", "keygen",
+                    "config", "completion"):
         assert run("sluice", command, "--help").returncode == 0, command
 
 
@@ -239,7 +246,8 @@ def test_sub_reports_an_unreachable_broker_at_once(cluster, tmp_path):
     said = run("sluice", "sub", "q", "--wait", "100ms", environment={"SLUICE_URL": "http://" + s.ready["http"]})
     lines = said.stderr.splitlines()
     assert said.returncode == 1 and len(lines) == 2, said
-    assert all(f"no broker answers at {nobody}, so nothing was done: " in line for line in lines) and lines[0].endswith("; waiting for it")
+    assert all(f"no broker answers at {nobody}, so nothing was done: " in line for line in lines)
+    assert lines[0].endswith("; waiting for it")
     s.ops("POST", "/v1/drain")
     drained = run("sluice", "sub", "q", "--wait", "0s", environment={"SLUICE_URL": "http://" + s.ready["http"]})
     assert drained.stderr.startswith("sluice: this sidecar is draining, because of a signal or sluice drain,"), drained
@@ -280,7 +288,8 @@ def test_a_mistyped_word_gets_a_suggestion():
     assert run("sluice", "help", "queue", "declare").stdout == run("sluice", "queue", "declare", "--help").stdout != ""
     assert "there is no option '--evnts'" in run("sluice", "bench", "--evnts", "5").stderr
     assert run("sluice", "help", "pub").stdout == run("sluice", "pub", "-h").stdout != ""
-    assert run("sluice", "help").stdout == run("sluice", "help", "help").stdout == run("sluice", "help", "--help").stdout != ""
+    helped = [run("sluice", "help", *more).stdout for more in ([], ["help"], ["--help"])]
+    assert helped[0] == helped[1] == helped[2] != ""
 
 
 def test_binary_data_and_numbers_beyond_a_double_come_back_unchanged(dev, tmp_path):
@@ -350,7 +359,8 @@ def test_bash_completes_commands_verbs_options_and_queues(dev):
     run("sluice", "topic", "put", "news", environment=dev)
     assert complete("topic", "show", "") == ["news"] and complete("topic", "bind", "news", "") == ["orders"]
     assert complete("config", "") == ["check"] and complete("config", "check", "") == ["broker", "sidecar"]
-    assert run("sluice", "completion", "zsh").stdout == "autoload -Uz bashcompinit && bashcompinit\n" + run("sluice", "completion", "bash").stdout
+    for_bash = run("sluice", "completion", "bash").stdout
+    assert run("sluice", "completion", "zsh").stdout == "autoload -Uz bashcompinit && bashcompinit\n" + for_bash
 
 
 def test_keygen_makes_a_pair_and_does_not_overwrite_it(tmp_path):

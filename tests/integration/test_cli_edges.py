@@ -23,19 +23,22 @@ def without(descriptor, *arguments, environment):
 
 
 def test_a_closed_standard_stream_is_an_error(dev):
-    assert without("<&-", "pub", "q", environment=dev) == (1, "sluice: cannot read the standard input: Bad file descriptor\n")
+    assert without("<&-", "pub", "q", environment=dev) == (
+        1, "sluice: cannot read the standard input: Bad file descriptor\n")
     run("sluice", "queue", "declare", "q", environment=dev)
     for command in (["queue", "list"], ["pub", "q", "a"], ["version"]):
-        assert without(">&-", *command, environment=dev) == (1, "sluice: cannot write to the standard output\n"), command
-    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", str(BIN / "sluice"), "sub", "q", "-n", "1", "--", "cat"], timeout=20,
-                          capture_output=True, text=True, env={**os.environ, **dev})
+        assert without(">&-", *command, environment=dev) == (
+            1, "sluice: cannot write to the standard output\n"), command
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", str(BIN / "sluice"), "sub", "q", "-n", "1", "--", "cat"],
+                          timeout=20, capture_output=True, text=True, env={**os.environ, **dev})
     assert (done.returncode, done.stdout) == (0, "a")
 
 
 @pytest.mark.parametrize("program", ["sluice-broker", "sluice-sidecar"])
 def test_a_daemon_without_standard_streams_gets_dev_null_in_their_place(tmp_path, program):
     flags = ["--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data")] if program == "sluice-broker" else [
-        "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://127.0.0.1:1", "--probe", f"unix:{tmp_path}/probe"]
+        "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://127.0.0.1:1",
+        "--probe", f"unix:{tmp_path}/probe"]
     p = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", str(BIN / program), *flags])
     try:
         wanted = tmp_path / ("data/receipt.key" if program == "sluice-broker" else "probe")
@@ -50,8 +53,8 @@ def test_a_daemon_without_standard_streams_gets_dev_null_in_their_place(tmp_path
 
 
 def test_top_ends_when_its_reader_is_gone(dev):
-    top = subprocess.Popen([str(BIN / "sluice"), "top", "--interval", "50ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           text=True, env={**os.environ, **dev})
+    top = subprocess.Popen([str(BIN / "sluice"), "top", "--interval", "50ms"], stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, text=True, env={**os.environ, **dev})
     assert "queues" in top.stdout.readline()
     top.stdout.close()
     assert top.wait(timeout=20) == 1 and top.stderr.read() == "sluice: cannot write to the standard output\n"
@@ -74,7 +77,8 @@ def interrupted_while_it_waits(*command):
 
 def test_ctrl_c_ends_a_command_that_waits_for_a_hung_sidecar():
     asked, code, out, err = interrupted_while_it_waits("pub", "q", "x")  # pub still waits 10 s for the outcome
-    assert (asked, code, out) == ("POST /v1/queues/q/events", 130, "0 confirmed, 1 unknown: they may have been accepted\n")
+    assert (asked, code, out) == ("POST /v1/queues/q/events", 130,
+                                  "0 confirmed, 1 unknown: they may have been accepted\n")
     assert err == "sluice: argument 1: URL gave no answer within 10 s of the interruption\n"
     asked, code, out, err = interrupted_while_it_waits("sub", "q")
     assert (asked, code, out, err) == ("GET /v1/queues/q", 0, "", "")
@@ -131,14 +135,16 @@ def test_pub_to_a_full_queue_says_what_to_do(dev):
     run("sluice", "queue", "declare", "q", "capacity=1", environment=dev)
     done = run("sluice", "pub", "q", "a", "b", "c", "--wait", "0s", environment=dev)
     assert done.returncode == 1 and done.stdout == "1 confirmed, 2 refused\n"
-    assert done.stderr == ("sluice: refused from argument 2 on: queue 'q' is full: it holds 1 of 1 events (429); a longer --wait "
-                           "waits for room\n")
+    assert done.stderr == ("sluice: refused from argument 2 on: queue 'q' is full: it holds 1 of 1 events (429); a "
+                           "longer --wait waits for room\n")
     one = run("sluice", "pub", "q", "d", "--wait", "0s", environment=dev)
-    assert one.stderr == "sluice: argument 1: queue 'q' is full: it holds 1 of 1 events (429); a longer --wait waits for room\n"
+    assert one.stderr == ("sluice: argument 1: queue 'q' is full: it holds 1 of 1 events (429); a longer --wait "
+                          "waits for room\n")
 
 
 def test_an_unknown_option_gets_a_suggestion():
-    assert run("sluice", "pub", "--sidecar", "x", "q").stderr == "sluice: there is no option '--sidecar'. See 'sluice help pub'.\n"
+    unknown = run("sluice", "pub", "--sidecar", "x", "q")
+    assert unknown.stderr == "sluice: there is no option '--sidecar'. See 'sluice help pub'.\n"
     assert "Did you mean '--delay'?" in run("sluice", "pub", "--dealy", "1s", "q").stderr
     assert run("sluice", "pub", "--json=yes", "q").stderr == "sluice: --json takes no value. See 'sluice help pub'.\n"
     assert run("sluice", "version").stdout == run("sluice", "--version").stdout != ""
@@ -147,8 +153,10 @@ def test_an_unknown_option_gets_a_suggestion():
 def test_explain_and_cancel_report_a_missing_event_alike(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     run("sluice", "queue", "purge", "q", environment=dev)
-    for sequence, says in (("1", "settled: event 1 of queue 'q' was"), ("7", "never existed: queue 'q' has accepted events up to")):
-        explained, cancelled = (run("sluice", "queue", verb, "q", sequence, environment=dev) for verb in ("explain", "cancel"))
+    for sequence, says in (("1", "settled: event 1 of queue 'q' was"),
+                           ("7", "never existed: queue 'q' has accepted events up to")):
+        explained, cancelled = (run("sluice", "queue", verb, "q", sequence, environment=dev)
+                                for verb in ("explain", "cancel"))
         assert explained.returncode == cancelled.returncode == 1
         assert says in explained.stderr and explained.stderr == cancelled.stderr
     assert run("sluice", "queue", "cancel", "q", "99999999999999999999", environment=dev).returncode == 2
@@ -185,20 +193,23 @@ def test_a_file_at_a_socket_path_is_not_removed(tmp_path):
     file = tmp_path / "notes"
     file.write_text("precious")
     refused = run("sluice-sidecar", "--http", f"unix:{file}", "--ops", "127.0.0.1:0")
-    assert refused.returncode == 1 and refused.stderr == f"sluice-sidecar: {file} exists and is not a socket; choose another path\n"
+    assert (refused.returncode, refused.stderr) == (
+        1, f"sluice-sidecar: {file} exists and is not a socket; choose another path\n")
     assert file.read_text() == "precious"
 
 
 def test_a_missing_unix_socket_is_reported_by_its_path(tmp_path):
     refused = run("sluice", "--url", f"unix:{tmp_path}/none", "queue", "list")
     assert (refused.returncode, refused.stderr) == (
-        1, f"sluice: no sidecar answers at unix:{tmp_path}/none: No such file or directory (SLUICE_URL or --url says where it is)\n")
+        1, f"sluice: no sidecar answers at unix:{tmp_path}/none: No such file or directory (SLUICE_URL or --url says "
+        "where it is)\n")
 
 
 @pytest.mark.parametrize("command", ["ping", "bench"])
 def test_a_malformed_broker_address_is_wrong_usage(command):
-    for endpoint, why in (("tcp://:7400", "has no host"), ("tcp://127.0.0.1", "has no port"), ("tcp://127.0.0.1:99999", "is too large"),
-                          ("ipc://here", "absolute path"), ("127.0.0.1:7400", "is not an endpoint")):
+    for endpoint, why in (("tcp://:7400", "has no host"), ("tcp://127.0.0.1", "has no port"),
+                          ("tcp://127.0.0.1:99999", "is too large"), ("ipc://here", "absolute path"),
+                          ("127.0.0.1:7400", "is not an endpoint")):
         refused = run("sluice", command, endpoint)
         assert refused.returncode == 2 and why in refused.stderr, refused.stderr
 
@@ -210,20 +221,23 @@ def test_bench_refuses_events_too_small_to_hold_their_number():
 
 def test_url_may_follow_an_equals_sign_and_must_not_be_empty(dev):
     run("sluice", "queue", "declare", "q", environment=dev)
-    for given in ([f"--url={dev['SLUICE_URL']}"], ["--url", dev["SLUICE_URL"]], ["--ops-url=http://127.0.0.1:1", "--url", dev["SLUICE_URL"]]):
+    for given in ([f"--url={dev['SLUICE_URL']}"], ["--url", dev["SLUICE_URL"]],
+                  ["--ops-url=http://127.0.0.1:1", "--url", dev["SLUICE_URL"]]):
         assert run("sluice", *given, "queue", "list", "--names").stdout == "q\n"
-    for words in (["pub", "q", "x"], ["sub", "q", "-n", "1"], ["top", "--once"], ["queue", "show", "q"], ["topic", "list"],
-                  ["subscription", "list"], ["drain", "--ops-url", dev["SLUICE_OPS_URL"]]):
+    for words in (["pub", "q", "x"], ["sub", "q", "-n", "1"], ["top", "--once"], ["queue", "show", "q"],
+                  ["topic", "list"], ["subscription", "list"], ["drain", "--ops-url", dev["SLUICE_OPS_URL"]]):
         done = run("sluice", *words, "--url", dev["SLUICE_URL"])
         assert done.returncode == 0, (words, done)
-    for words in (["--url", "", "queue", "list"], ["--url=", "queue", "list"], ["--url"], ["queue", "list", "--url", ""]):
+    for words in (["--url", "", "queue", "list"], ["--url=", "queue", "list"], ["--url"],
+                  ["queue", "list", "--url", ""]):
         refused = run("sluice", *words, environment=dev)
         assert (refused.returncode, refused.stderr) == (2, "sluice: --url needs a value, like http://127.0.0.1:8480\n")
 
 
 def test_control_characters_in_events_are_not_printed(dev):
     for data in ("\x1b[31mred\x7f\u009b31m \u00a0\u00e9", '{"a": "\u009b31m\x7f\u00e9"}'):
-        run("sluice", "pub", "q", data, "--content-type", "application/json" if data[0] == "{" else "text/plain", environment=dev)
+        run("sluice", "pub", "q", data, "--content-type", "application/json" if data[0] == "{" else "text/plain",
+            environment=dev)
     run("sluice", "pub", "q", 150 * "\u00e9", environment=dev)
     peeked = run("sluice", "queue", "peek", "q", environment=dev).stdout
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", peeked), repr(peeked)
@@ -231,6 +245,7 @@ def test_control_characters_in_events_are_not_printed(dev):
     assert 100 * "\u00e9" + "..." in peeked
     run("sluice", "topic", "put", "t", environment=dev)
     for verb in ("bind", "show"):
-        bound = run("sluice", "topic", verb, "t", *(["q", "--filter", '{"exact": {"type": "\u009b31m\x7f"}}'] if verb == "bind" else []),
+        bound = run("sluice", "topic", verb, "t",
+                    *(["q", "--filter", '{"exact": {"type": "\u009b31m\x7f"}}'] if verb == "bind" else []),
                     environment=dev).stdout
         assert '{"exact":{"type":".31m."}}' in bound, repr(bound)

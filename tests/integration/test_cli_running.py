@@ -77,7 +77,8 @@ def test_a_full_memory_budget_is_not_called_a_full_queue(cluster):
     s = cluster.sidecar(cluster.broker("--memory-budget", "1MiB"))
     s.declare("q", durability="memory")
     environment = {"SLUICE_URL": "http://" + s.ready["http"]}
-    done = run("sluice", "pub", "q", "--wait", "100ms", input="".join(f"{i} {'x' * 100000}\n" for i in range(20)), environment=environment)
+    done = run("sluice", "pub", "q", "--wait", "100ms", input="".join(f"{i} {'x' * 100000}\n" for i in range(20)),
+               environment=environment)
     assert done.returncode == 1 and "the broker's memory_budget is used up; 'q' waits for room" in done.stderr, done
     assert "is full" not in done.stderr, done
 

@@ -68,7 +68,8 @@ QUEUES = [{"queue": f"queue{i}"} for i in range(9)]
 
 def test_top_fills_the_screen_without_scrolling(screen_of):
     def beginnings(rows, count):
-        return [re.split("  | --", re.sub(r"^[\d:]{8}  ", "", line))[0] for line in screen_of((rows, 100), *QUEUES[:count])]
+        return [re.split("  | --", re.sub(r"^[\d:]{8}  ", "", line))[0]
+                for line in screen_of((rows, 100), *QUEUES[:count])]
 
     assert beginnings(8, 2) == ["2 queues", "", "QUEUE", "queue0", "queue1", "", "", "q: end"]
     assert beginnings(8, 3) == ["3 queues", "", "QUEUE", "queue0", "queue1", "queue2", "", "q: end"]
@@ -97,21 +98,24 @@ def shown(stand_in, *queues, options=()):
 def test_every_figure_of_a_queue_is_in_its_row_and_the_sums_are_above(stand_in):
     total, _, heading, *rows = shown(
         stand_in,
-        {"queue": "a", "ready": 7, "in_flight": 20, "delayed": 300, "dead": 4, "backlog": 27, "capacity": 1000, "bytes": 2048,
-         "capacity_bytes": 1 << 20, "rates": {"in": 1.25, "out": 0.5}, "consumer": "shop@here"},
-        {"queue": "b", "ready": 1, "in_flight": 2, "backlog": 3, "capacity": 1000, "bytes": 1 << 20, "capacity_bytes": 3 << 20,
-         "rates": {"in": 1000, "out": 2000.25}, "paused": True, "closed": True, "waiting_publishers": 1})
-    assert heading == "QUEUE                   READY IN FLIGHT  DELAYED   DEAD  FULL     IN/S    OUT/S    BYTES  CONSUMER"
-    assert rows == [
+        {"queue": "a", "ready": 7, "in_flight": 20, "delayed": 300, "dead": 4, "backlog": 27, "capacity": 1000,
+         "bytes": 2048, "capacity_bytes": 1 << 20, "rates": {"in": 1.25, "out": 0.5}, "consumer": "shop@here"},
+        {"queue": "b", "ready": 1, "in_flight": 2, "backlog": 3, "capacity": 1000, "bytes": 1 << 20,
+         "capacity_bytes": 3 << 20, "rates": {"in": 1000, "out": 2000.25}, "paused": True, "closed": True,
+         "waiting_publishers": 1})
+    assert [heading, *rows] == [
+        "QUEUE                   READY IN FLIGHT  DELAYED   DEAD  FULL     IN/S    OUT/S    BYTES  CONSUMER",
         "a                           7        20      300      4   32%      1.2      0.5  2.0 KiB  shop@here",
-        "b                           1         2        0      0   33%   1000.0   2000.2  1.0 MiB  - paused closed publishers wait", ""]
+        "b                           1         2        0      0   33%   1000.0   2000.2  1.0 MiB  "
+        "- paused closed publishers wait", ""]
     assert total[10:] == "2 queues  8 ready  22 in flight  1.0 MiB  1001.2/s in  2000.8/s out"
 
 
 def test_sizes_below_ten_have_one_decimal(stand_in):
     sizes = {0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 10240: "10 KiB", 1 << 20: "1.0 MiB", 5 << 30: "5.0 GiB",
              1 << 40: "1.0 TiB", 1 << 50: "1024 TiB"}
-    rows = shown(stand_in, *({"queue": f"q{i}", "bytes": size, "capacity_bytes": 1 << 50} for i, size in enumerate(sizes)))[3:-1]
+    queues = ({"queue": f"q{i}", "bytes": size, "capacity_bytes": 1 << 50} for i, size in enumerate(sizes))
+    rows = shown(stand_in, *queues)[3:-1]
     assert [row[80:88].strip() for row in rows] == list(sizes.values())
 
 

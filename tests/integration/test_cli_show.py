@@ -28,11 +28,13 @@ def test_a_count_must_be_a_positive_integer(given):
 
 
 def test_incomplete_and_unknown_options_are_named():
-    assert run("sluice", "sub", "q", "--wait", "5").stderr == "sluice: --wait: '5' is not a duration; write it like 250ms, 2s or 1m\n"
+    wrong = run("sluice", "sub", "q", "--wait", "5")
+    assert wrong.stderr == "sluice: --wait: '5' is not a duration; write it like 250ms, 2s or 1m\n"
     assert run("sluice", "sub", "q", "--wait").stderr == "sluice: --wait needs a value. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-Z").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-aZ").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
-    assert run("sluice", "sub").stderr == "sluice: an argument is missing: sluice sub [<options>] <queue> [-- <command> [<args>]]\n"
+    missing = run("sluice", "sub")
+    assert missing.stderr == "sluice: an argument is missing: sluice sub [<options>] <queue> [-- <command> [<args>]]\n"
     assert run("sluice", "--urls", "x").stderr == "sluice: there is no option '--urls' here. See 'sluice help'.\n"
     many = [word for i in range(65) for word in ("-a", f"a{i}=x")]
     assert run("sluice", "pub", "q", *many, "x").stderr == "sluice: --attribute: at most 64 of them\n"
@@ -48,7 +50,8 @@ def test_an_extra_argument_is_named(dev):
                         (["dev", "q"], "unexpected argument 'q'. See 'sluice help dev'."),
                         (["ping", "tcp://127.0.0.1:1", "q"], "unexpected argument 'q': give one broker"),
                         (["bench", "tcp://127.0.0.1:1", "q"], "unexpected argument 'q': give one broker"),
-                        (["keygen", "a", "b"], "give one name: keygen makes one pair of keys. See 'sluice help keygen'."),
+                        (["keygen", "a", "b"],
+                         "give one name: keygen makes one pair of keys. See 'sluice help keygen'."),
                         (["completion", "fish"], "there is a completion script for bash and for zsh, not for 'fish'"),
                         (["config", "verify", "broker", "x"],
                          "write: sluice config check broker FILE, or sluice config check sidecar FILE")):
@@ -58,7 +61,8 @@ def test_an_extra_argument_is_named(dev):
 def test_a_malformed_setting_is_named(dev):
     for given in ("capacity", "=5"):
         assert f"'{given}' is not <setting>=<value>" in sluice(dev, "queue", "declare", "q", given, status=2)
-    assert "'capacity' must be a whole number, not '5x' (400)" in sluice(dev, "queue", "declare", "q", "capacity=5x", status=1)
+    refused = sluice(dev, "queue", "declare", "q", "capacity=5x", status=1)
+    assert "'capacity' must be a whole number, not '5x' (400)" in refused
 
 
 def test_a_name_is_sent_unchanged_whatever_it_holds(dev):
@@ -75,9 +79,11 @@ def test_naming_one_sidecar_never_operates_another(cluster):
     for url in (here, there):
         sluice({"SLUICE_URL": url}, "pub", "q", "a")
     environment = {"SLUICE_URL": here, "SLUICE_OPS_URL": "http://" + one.ready["ops"]}
-    assert "SLUICE_OPS_URL or --ops-url says where that is" in sluice(environment, "--url", there, "queue", "purge", "q", status=1)
+    refused = sluice(environment, "--url", there, "queue", "purge", "q", status=1)
+    assert "SLUICE_OPS_URL or --ops-url says where that is" in refused
     assert describe("q", environment)["ready"] == 1
-    assert "purged" in sluice(environment, "--url", there, "--ops-url", "http://" + other.ready["ops"], "queue", "purge", "q")
+    assert "purged" in sluice(environment, "--url", there, "--ops-url", "http://" + other.ready["ops"], "queue",
+                              "purge", "q")
     assert describe("q", environment)["ready"] == 1 and describe("q", {"SLUICE_URL": there})["ready"] == 0
     assert "SLUICE_OPS_URL or --ops-url says where that is" in sluice(
         {"SLUICE_URL": there, "SLUICE_OPS_URL": ""}, "queue", "purge", "q", status=1)
@@ -103,7 +109,8 @@ def test_something_else_at_the_address_is_reported_as_no_sidecar():
                     connection.close()
             threading.Thread(target=serve, daemon=True).start()
             done = run("sluice", "sub", "q", environment={"SLUICE_URL": url}, timeout=20)
-        assert done.returncode == 1 and "but not as a sidecar does: does SLUICE_URL or --url name one?" in done.stderr, done
+        assert done.returncode == 1, done
+        assert "but not as a sidecar does: does SLUICE_URL or --url name one?" in done.stderr, done
 
 
 def test_an_empty_queue_list_says_so_except_to_programs(dev):
@@ -137,13 +144,15 @@ def test_a_ledger_is_printed_as_a_sum_that_balances(dev):
     sluice(dev, "pub", "q", "a", "b", "c")
     sluice(dev, "sub", "q", "-n", "1")
     assert [line.split() for line in sluice(dev, "queue", "ledger", "q").splitlines()] == [
-        ["accepted", "3"], ["=", "acked", "1"], ["+", "dead_lettered", "0"], ["+", "expired", "0"], ["+", "purged", "0"], ["+", "dropped", "0"],
+        ["accepted", "3"], ["=", "acked", "1"], ["+", "dead_lettered", "0"], ["+", "expired", "0"],
+        ["+", "purged", "0"], ["+", "dropped", "0"],
         ["+", "remaining", "2"]]
 
 
 def test_explain_says_who_holds_the_event_what_failed_and_what_is_next(dev, start, tmp_path):
     sluice(dev, "pub", "q", "--ttl", "1h", "a")
-    assert re.search(r"^#1 +ready +attempt 0 +sluice.event  expires 20\S+Z  a$", sluice(dev, "queue", "peek", "q"), re.M)
+    assert re.search(r"^#1 +ready +attempt 0 +sluice.event  expires 20\S+Z  a$",
+                     sluice(dev, "queue", "peek", "q"), re.M)
     sluice(dev, "sub", "q", "-n", "1", "--retry-delay", "1h", "--", "false")
     said = sluice(dev, "queue", "explain", "q", "1")
     assert re.search(r"^ +failures 1, crashes 0, last 20\S+: exit status 1$", said, re.M), said
@@ -166,7 +175,8 @@ def test_peek_continues_where_it_ended(dev):
 
 def test_a_partitioned_queue_shows_a_line_per_partition(dev):
     sluice(dev, "queue", "declare", "q", "partitions=2")
-    assert re.findall(r"^(shares\.\d) +partition (\d), ready 0", sluice(dev, "queue", "show", "q"), re.M) == [("shares.0", "0"), ("shares.1", "1")]
+    shares = re.findall(r"^(shares\.\d) +partition (\d), ready 0", sluice(dev, "queue", "show", "q"), re.M)
+    assert shares == [("shares.0", "0"), ("shares.1", "1")]
 
 
 def test_the_busiest_come_first_when_asked_for(dev):
@@ -220,7 +230,8 @@ def test_ping_takes_its_count_and_the_address_from_the_environment(cluster):
 
 
 def test_dev_accepts_other_clients_at_a_given_address(tmp_path):
-    p = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", f"ipc://{tmp_path}/broker"])
+    p = Process(tmp_path, "dev", ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0",
+                                  "--broker", f"ipc://{tmp_path}/broker"])
     try:
         assert p.ready["broker"] == f"ipc://{tmp_path}/broker"
         assert sluice({}, "ping", "-n", "1", p.ready["broker"]).startswith(p.ready["broker"] + ": version ")
@@ -232,7 +243,8 @@ def test_dev_listens_beyond_loopback_only_with_insecure(tmp_path):
     dev = ["sluice", "dev", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--broker", "tcp://0.0.0.0:0"]
     refused = run(*dev)
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1, refused
-    assert refused.stderr.startswith("sluice: tcp://0.0.0.0:0 is beyond loopback") and "give --insecure" in refused.stderr
+    assert refused.stderr.startswith("sluice: tcp://0.0.0.0:0 is beyond loopback")
+    assert "give --insecure" in refused.stderr
     assert run(*dev[:-1], "tcp://127.0.0.1:65535").stderr.startswith("sluice: listen has the last port, 65535")
     p = Process(tmp_path, "dev", [*dev, "--insecure"])
     try:
@@ -252,4 +264,5 @@ def test_config_check_can_answer_in_json(tmp_path):
     bad = run("sluice", "config", "check", "broker", str(tmp_path / "bad"), "--json")
     assert bad.returncode == 1 and not json.loads(bad.stdout)["fine"] and "lsten" in json.loads(bad.stdout)["error"]
     for word in ("x" * 70 + "=1", "data"):
-        assert f"--set: '{word}' is not key=value" in run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--set", word).stderr
+        refused = run("sluice", "config", "check", "sidecar", str(tmp_path / "good"), "--set", word)
+        assert f"--set: '{word}' is not key=value" in refused.stderr

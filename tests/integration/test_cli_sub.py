@@ -31,10 +31,11 @@ def test_whole_events_and_attributes_are_printed_when_asked_for(dev):
 
 
 def test_a_command_gets_the_events_attributes_in_its_environment(dev):
-    run("sluice", "pub", "q", "--id", "7", "--type", "t", "--source", "/s", "--subject", 'a "b"', "--content-type", "text/csv", "one",
-        environment=dev)
+    run("sluice", "pub", "q", "--id", "7", "--type", "t", "--source", "/s", "--subject", 'a "b"',
+        "--content-type", "text/csv", "one", environment=dev)
     got = run("sluice", "sub", "q", "-n", "1", "--", "env", environment=dev).stdout
-    for name, value in (("QUEUE", "q"), ("ID", "7"), ("SOURCE", "/s"), ("TYPE", "t"), ("SUBJECT", 'a "b"'), ("CONTENT_TYPE", "text/csv"),
+    for name, value in (("QUEUE", "q"), ("ID", "7"), ("SOURCE", "/s"), ("TYPE", "t"), ("SUBJECT", 'a "b"'),
+                        ("CONTENT_TYPE", "text/csv"),
                         ("SEQUENCE", "1"), ("ATTEMPT", "1")):
         assert f"\nSLUICE_{name}={value}\n" in "\n" + got, got
 
@@ -43,7 +44,8 @@ def test_a_command_gets_the_events_attributes_in_its_environment(dev):
 @pytest.mark.parametrize("ignored", ["", "trap '' HUP QUIT; "], ids=["none", "some"])
 def test_a_command_inherits_the_signal_state_that_sub_started_with(dev, ignored):
     def shown(*command):
-        return subprocess.run(["sh", "-c", ignored + 'exec "$@"', "sh", *command, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"],
+        return subprocess.run(["sh", "-c", ignored + 'exec "$@"', "sh", *command, "grep", "-E", "^Sig(Blk|Ign)",
+                               "/proc/self/status"],
                               capture_output=True, text=True, timeout=20, env={**os.environ, **dev}).stdout
 
     run("sluice", "pub", "q", "a", environment=dev)
@@ -100,9 +102,10 @@ def test_sub_interrupted_before_its_count_exits_130(dev, start):
 def test_events_that_could_not_be_written_are_not_acked(dev):
     run("sluice", "pub", "q", "a", environment=dev)
     with open("/dev/full", "w") as full:
-        done = subprocess.run([BIN / "sluice", "sub", "q", "-n", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20,
-                              env={**os.environ, **dev})
-    assert done.returncode == 1 and "sluice: cannot write to the standard output; nothing more is acked\n" in done.stderr
+        done = subprocess.run([BIN / "sluice", "sub", "q", "-n", "1"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              timeout=20, env={**os.environ, **dev})
+    assert done.returncode == 1
+    assert "sluice: cannot write to the standard output; nothing more is acked\n" in done.stderr
     assert describe("q", dev)["ready"] == 1
 
 

@@ -34,7 +34,8 @@ def guarded(cluster, keys, *flags, **more):
 
 def with_keys(keys, mine, broker="broker"):
     """Returns a sidecar's flags for its own key pair and the broker's public key."""
-    return ["--curve-secret-key-file", str(keys / f"{mine}.key"), "--curve-broker-key-file", str(keys / f"{broker}.pub")]
+    return ["--curve-secret-key-file", str(keys / f"{mine}.key"),
+            "--curve-broker-key-file", str(keys / f"{broker}.pub")]
 
 
 def attach_error(sidecar):

@@ -5,7 +5,8 @@ from pushing import application, gigabyte, ledger, get_subscription, named, subs
 
 
 def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_body(named, application):
-    words = {1: b'{"status": "RETRY"}', 2: b'{"status": "SUCCESS"}', 3: b'{"status": "DROP"}', 4: b"ok", 5: b'{"status": "?"}'}
+    words = {1: b'{"status": "RETRY"}', 2: b'{"status": "SUCCESS"}', 3: b'{"status": "DROP"}', 4: b"ok",
+             5: b'{"status": "?"}'}
     app = application(lambda h, n: h.respond(200, {"Content-Type": "application/json"}, words.get(n, b"")))
     named.declare("q", backoff="0s")
     subscribe(named, app.url, dialect="dapr")
@@ -26,7 +27,8 @@ def test_the_dapr_dialect_sends_structured_events_and_reads_the_status_in_the_bo
     assert dead["event"]["data"] == "dropped" and dead["trouble"]["reason"] == "dropped_by_app"
     assert dead["trouble"]["error"] == "the application answered 200, status DROP"
     results = get_subscription(named)["results"]
-    assert (results["acked"], results["dropped"], results["failed"]) == (3, 1, 2) and get_subscription(named)["dialect"] == "dapr"
+    assert (results["acked"], results["dropped"],
+            results["failed"]) == (3, 1, 2) and get_subscription(named)["dialect"] == "dapr"
 
 
 def test_the_dapr_dialect_makes_404_a_dead_letter_and_a_gigabyte_a_failure(named, application):
@@ -49,7 +51,8 @@ def test_dapr_clients_can_publish(named):
     assert publish("sluice/q?metadata.rawPayload=true", "raw", "text/plain").status == 204
     first, second = named.take("q", max=2, wait="20s").json["events"]
     assert (first["event"]["id"], first["event"]["topic"]) == ("7", "q") and second["event"]["data"] == "raw"
-    for path, status, code in (("pubsub/q", 404, "ERR_PUBSUB_NOT_FOUND"), ("sluice/nowhere", 404, "ERR_PUBSUB_NOT_FOUND"),
+    for path, status, code in (("pubsub/q", 404, "ERR_PUBSUB_NOT_FOUND"),
+                               ("sluice/nowhere", 404, "ERR_PUBSUB_NOT_FOUND"),
                                ("sluice/q?metadata.ttlInSeconds=5s", 400, "ERR_PUBSUB_REQUEST_METADATA")):
         answer = publish(path, "x")
         assert (answer.status, answer.json["errorCode"]) == (status, code) and answer.json["message"]

@@ -47,7 +47,8 @@ def test_an_event_shows_its_failure_while_it_waits_for_its_retry(sidecar, durabi
     fail(sidecar, delay="1h", status=7, error="later")
     settle(sidecar, release=[fine["receipt"]])
     [delayed] = peek(sidecar, "delayed")
-    assert (delayed["event"]["data"], delayed["trouble"]["failures"], delayed["trouble"]["error"]) == ("failed", 1, "later")
+    assert (delayed["event"]["data"], delayed["trouble"]["failures"],
+            delayed["trouble"]["error"]) == ("failed", 1, "later")
     assert "reason" not in delayed["trouble"]
     [ready] = peek(sidecar, "ready")
     assert ready["event"]["data"] == "fine" and "trouble" not in ready
@@ -99,7 +100,8 @@ def test_a_consumer_that_vanishes_counts_a_failure_and_one_that_leaves_does_not(
         killed.kill()
         until_figure(watching, "in_flight", 0)
     [event] = peek(watching, "dead")
-    assert (event["trouble"]["reason"], event["trouble"]["failures"], event["trouble"]["crashes"]) == ("crash_loop", 0, 2)
+    assert (event["trouble"]["reason"], event["trouble"]["failures"],
+            event["trouble"]["crashes"]) == ("crash_loop", 0, 2)
     assert ledger(watching)["dead_lettered"] == 1
 
 
@@ -141,7 +143,8 @@ def test_dead_and_failing_events_survive_a_restart_of_the_broker(cluster, how):
     assert peek(s, "dead") == before and before[0]["trouble"]["error"] == TEXT
     assert ledger(s) == totals and describe(s)["dead"] == 1
     [waiting] = [e for state in ("ready", "delayed") for e in peek(s, state)]
-    assert (waiting["event"]["data"], waiting["trouble"]["failures"], waiting["trouble"]["error"]) == ("failing", 1, "one more")
+    assert (waiting["event"]["data"], waiting["trouble"]["failures"],
+            waiting["trouble"]["error"]) == ("failing", 1, "one more")
     s.declare("elsewhere")
     assert redrive(s, {"to": "elsewhere"}) == {"redriven": 1, "left": 0}
     assert take_one(s, "elsewhere")["event"]["data"] == "dead" and describe(s)["dead"] == 0

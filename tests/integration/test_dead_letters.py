@@ -9,7 +9,8 @@ from dead import describe, make_dead, fail, peek, sync_to_disk, settle, take_one
 
 
 def said(event):
-    return {k: v for k, v in event.items() if k.startswith("sluicedead") and k not in ("sluicedeadfirst", "sluicedeadlast")}
+    return {k: v for k, v in event.items() if k.startswith("sluicedead") and
+            k not in ("sluicedeadfirst", "sluicedeadlast")}
 
 
 def test_dead_letters_go_to_the_named_queue_with_their_failure(sidecar, durability):
@@ -17,12 +18,14 @@ def test_dead_letters_go_to_the_named_queue_with_their_failure(sidecar, durabili
     shown = sidecar.declare("q", durability=durability, max_deliveries=1, dead_letter="dead").json
     assert shown["dead_letter"] == "dead"
     event = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "placed", "data": {"number": 1}}
-    assert sidecar.http("POST", "/v1/queues/q/events", event, {"Content-Type": "application/cloudevents+json"}).status == 202
+    assert sidecar.http("POST", "/v1/queues/q/events", event,
+                        {"Content-Type": "application/cloudevents+json"}).status == 202
     fail(sidecar, status=503, error="no luck:\t\u0085here")
     letter = take_one(sidecar, "dead")
     assert (letter["sequence"], letter["attempt"]) == (1, 1)
     assert said(letter["event"]) == {
-        "sluicedeadqueue": "q", "sluicedeadsequence": "1", "sluicedeadreason": "max_deliveries", "sluicedeadattempts": 1,
+        "sluicedeadqueue": "q", "sluicedeadsequence": "1", "sluicedeadreason": "max_deliveries",
+        "sluicedeadattempts": 1,
         "sluicedeadfailures": 1, "sluicedeadcrashes": 0, "sluicedeadstatus": 503, "sluicedeaderror": "no luck:   here"}
     first, last = (datetime.datetime.fromisoformat(letter["event"][f"sluicedead{name}"]) for name in ("first", "last"))
     assert first == last and abs(datetime.datetime.now(datetime.timezone.utc) - last) < datetime.timedelta(seconds=60)
@@ -50,10 +53,12 @@ def test_a_full_dead_letter_queue_holds_dead_letters_back_visibly(sidecar, durab
 
 
 def test_drop_oldest_keeps_dropped_events_as_dead_letters_or_refuses_when_full(sidecar, durability):
-    sidecar.declare("q", durability=durability, capacity=2, overflow="drop_oldest", dead_letter_dropped=True, dead_capacity=1)
+    sidecar.declare("q", durability=durability, capacity=2, overflow="drop_oldest", dead_letter_dropped=True,
+                    dead_capacity=1)
     assert [sidecar.publish("q", f"x{i}").status for i in range(4)] == [202, 202, 202, 429]
     [dropped] = peek(sidecar, "dead")
-    assert (dropped["event"]["data"], dropped["trouble"]["reason"], dropped["trouble"]["failures"]) == ("x0", "dropped", 0)
+    assert (dropped["event"]["data"], dropped["trouble"]["reason"],
+            dropped["trouble"]["failures"]) == ("x0", "dropped", 0)
     assert (ledger(sidecar)["dropped"], ledger(sidecar)["dead_lettered"], ledger(sidecar)["remaining"]) == (1, 0, 2)
 
 

@@ -35,7 +35,8 @@ class Disk:
         self.path = directory / "disk"
         self.path.mkdir()
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs -o size={size} tmpfs '{self.path}' && echo mounted && cat"],
+            ["unshare", "--mount", "sh",
+             "-c", f"mount -t tmpfs -o size={size} tmpfs '{self.path}' && echo mounted && cat"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.error = "" if self.holder.stdout.readline() else self.holder.stderr.read().strip()
 
@@ -330,10 +331,12 @@ def test_a_disk_budget_that_takes_no_events_is_refused(tmp_path):
         assert "disk_budget is 82837504 bytes" in said and "at least 83886080 (80MiB)" in said
     assert not os.path.exists(data)
     file.write_text(f"data: {data}\nsegment_size: 16MiB\ndisk_budget: 79MiB\n")
-    checked = subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], capture_output=True, text=True, timeout=60)
+    checked = subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], capture_output=True,
+                             text=True, timeout=60)
     assert checked.returncode == 1 and "at least 83886080 (80MiB)" in checked.stderr
     file.write_text(f"data: {data}\nsegment_size: 16MiB\ndisk_budget: 80MiB\n")
-    subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], check=True, capture_output=True, timeout=60)
+    subprocess.run([BIN / "sluice", "config", "check", "broker", str(file)], check=True,
+                   capture_output=True, timeout=60)
 
 
 def test_unreadable_key_and_incarnation_files_are_not_replaced(cluster, tmp_path):
@@ -342,8 +345,10 @@ def test_unreadable_key_and_incarnation_files_are_not_replaced(cluster, tmp_path
     assert cluster.broker().stop() == 0
     before = (data / "receipt.key").read_bytes()
     cue.touch()
-    failing = ("/usr/bin/env", f"LD_PRELOAD={BIN.parent}/lib/libfailing_disk.so", "FAILING_DISK_CALL=pread", f"FAILING_DISK_CUE={cue}")
-    assert "cannot read receipt.key in the data directory: Input/output error" in refused("--data", str(data), prefix=failing)
+    failing = ("/usr/bin/env", f"LD_PRELOAD={BIN.parent}/lib/libfailing_disk.so", "FAILING_DISK_CALL=pread",
+               f"FAILING_DISK_CUE={cue}")
+    says = refused("--data", str(data), prefix=failing)
+    assert "cannot read receipt.key in the data directory: Input/output error" in says
     assert (data / "receipt.key").read_bytes() == before
     for wrong in "", "many\n", "0\n", "8796093022208\n", "99999999999999999999\n":
         (data / "incarnation").write_text(wrong)
@@ -357,12 +362,14 @@ def test_a_second_broker_on_the_same_directory_is_refused(cluster, broker, tmp_p
 
 
 def test_a_directory_that_cannot_be_created_is_reported(tmp_path):
-    assert re.search(r"cannot create the data directory .*/none/data: No such file", refused("--data", str(tmp_path / "none/data")))
+    assert re.search(r"cannot create the data directory .*/none/data: No such file",
+                     refused("--data", str(tmp_path / "none/data")))
 
 
 def test_a_file_as_the_data_directory_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    assert re.search(r"cannot open the data directory .*/file: Not a directory", refused("--data", str(tmp_path / "file")))
+    assert re.search(r"cannot open the data directory .*/file: Not a directory",
+                     refused("--data", str(tmp_path / "file")))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
@@ -379,7 +386,8 @@ def test_a_directory_of_another_user_is_reported():
 def test_a_read_only_file_system_is_reported(disk):
     inside = "nsenter", f"--mount=/proc/{disk.holder.pid}/ns/mnt", "--"
     data = str(disk.path / "data")
-    subprocess.run([*inside, "sh", "-c", f"mkdir '{data}' && mount -o remount,ro '{disk.path}'"], check=True, timeout=30)
+    subprocess.run([*inside, "sh", "-c", f"mkdir '{data}' && mount -o remount,ro '{disk.path}'"],
+                   check=True, timeout=30)
     said = refused("--data", data, prefix=inside)
     assert data in said and "Read-only file system" in said
 

@@ -37,8 +37,8 @@ def test_a_full_disk_answers_507_and_acks_make_room(cluster):
     assert s.publish("q", EVENT, query="?wait=30s").status == 202
     assert not is_full(s)
     assert s.http("GET", "/v1/queues/q/ledger").json == {
-        "queue": "q", "accepted": counts["confirmed"] + 1, "acked": counts["confirmed"], "dead_lettered": 0, "expired": 0,
-        "purged": 0, "dropped": 0, "remaining": 1}
+        "queue": "q", "accepted": counts["confirmed"] + 1, "acked": counts["confirmed"], "dead_lettered": 0,
+        "expired": 0, "purged": 0, "dropped": 0, "remaining": 1}
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's runtime wants to be the first that is preloaded")
@@ -47,6 +47,8 @@ def test_startup_without_room_says_how_much_is_needed(tmp_path):
     (tmp_path / "data").mkdir()  # creating it would wait for a sync of everything that other tests write
     environment = {"LD_PRELOAD": str(BIN.parent / "lib/libfailing_disk.so"), "FAILING_DISK_CALL": "fdatasync",
                    "FAILING_DISK_ERROR": str(errno.ENOSPC), "FAILING_DISK_CUE": str(tmp_path / "cue")}
-    done = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data"), environment=environment)
-    assert (done.returncode, done.stderr) == (1, f"sluice-broker: cannot write to the data directory {tmp_path}/data: No space left on "
-                                                 "device; make some room: a few hundred KiB are enough to start\n")
+    done = run("sluice-broker", "--listen", "tcp://127.0.0.1:0", "--data", str(tmp_path / "data"),
+               environment=environment)
+    assert (done.returncode, done.stderr) == (
+        1, f"sluice-broker: cannot write to the data directory {tmp_path}/data: No space left on device; make some "
+        "room: a few hundred KiB are enough to start\n")

@@ -42,8 +42,8 @@ def test_the_readmes_tour_works_when_pasted(cluster, tmp_path):
     assert len(steps) == 5
     ready = start_dev(cluster, tmp_path)
     out = run_script("\n".join(steps), ready)
-    for expected in ('"sequence":1', '"id":"42"', '"result":"acked"', '"reason":"full"', '"accepted":2', "sluice_attached 1",
-                     '"openapi"', "2 confirmed", "hello\nworld"):
+    for expected in ('"sequence":1', '"id":"42"', '"result":"acked"', '"reason":"full"', '"accepted":2',
+                     "sluice_attached 1", '"openapi"', "2 confirmed", "hello\nworld"):
         assert expected in out, (expected, out)
 
 
@@ -51,8 +51,10 @@ def test_the_examples_in_the_http_api_document_work_when_pasted(cluster, tmp_pat
     steps = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/http-api.md").read_text(), re.S)
     out = run_script("\n".join(steps), start_dev(cluster, tmp_path))
     assert out.count('"sequence":') == 22
-    for expected in ('"queues":{"audit":1,"mail":1}', '"result":"nacked"', '"reason":"max_deliveries"', '"reason":"expired"', '"error":"no such user"', '{"would_redrive":1}',
-                     '{"redriven":1,"left":0}', '"sluicedeadqueue":"letters"', '"sluicedeaderror":"no such user"', '"blocked_by":', '"ready_at":"2099-01-02T09:00:00Z"'):
+    for expected in ('"queues":{"audit":1,"mail":1}', '"result":"nacked"', '"reason":"max_deliveries"',
+                     '"reason":"expired"', '"error":"no such user"', '{"would_redrive":1}',
+                     '{"redriven":1,"left":0}', '"sluicedeadqueue":"letters"', '"sluicedeaderror":"no such user"',
+                     '"blocked_by":', '"ready_at":"2099-01-02T09:00:00Z"'):
         assert expected in out, (expected, out)
     assert "sluice.event 1 b'a job'" in out
     assert re.search(r'^id: 1\ndata: {"receipt":.*"data":"42"}}$', out, re.M)
@@ -119,7 +121,8 @@ def test_the_program_in_the_c_api_document_works_when_pasted(cluster, tmp_path):
     setting_up, compiling, looking = blocks("docs/c-api.md", "sh")
     run_script(setting_up, sidecar.ready)
     (tmp_path / "sale.c").write_text(blocks("docs/c-api.md", "c")[0])
-    subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "sale.c", f"-I{ROOT}/clients/c/include"],
+    subprocess.run(["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "sale.c",
+                    f"-I{ROOT}/clients/c/include"],
                    cwd=tmp_path, check=True, timeout=60)
     (tmp_path / "clients").symlink_to(ROOT / "clients")  # tmp_path stands for the checkout
     (tmp_path / "build").mkdir()
@@ -129,7 +132,8 @@ def test_the_program_in_the_c_api_document_works_when_pasted(cluster, tmp_path):
     compiling = compiling.replace("tcp://127.0.0.1:7400", broker.ready["broker"])
     done = subprocess.run(["bash", "-eu", "-c", compiling], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(done.stdout.splitlines()) == ["reminder: sequence 1", "sale: sequence 1 in audits", "sale: sequence 1 in billing"]
+    assert sorted(done.stdout.splitlines()) == ["reminder: sequence 1", "sale: sequence 1 in audits",
+                                                "sale: sequence 1 in billing"]
     out = run_script(looking, sidecar.ready)
     assert out.count('"status":422,"error":"a total of nothing"') == 3 and '"outcome":"dropped"' in out, out
     assert '"ready_at":' in out
@@ -146,11 +150,13 @@ def test_the_c_library_examples_report_the_outcome_of_their_events(cluster):
     sidecar.wait_attached()
     sidecar.declare("q")
     for queue, status, pipeline, publish in (("q", 0, "4000 of 4000 consumed", "2 accepted, 0 refused"),
-                                             ("none", 1, "0 of 4000 consumed", "0 accepted, 2 refused: no queue of that name; declare it "
+                                             ("none", 1, "0 of 4000 consumed",
+                                              "0 accepted, 2 refused: no queue of that name; declare it "
                                               "first (PUT /v1/queues/NAME)"),
                                              ("no name", 1, "0 of 4000 consumed", "0 accepted, 0 refused")):
         for program, said in ("example_pipeline", pipeline), ("example_publish", publish):
-            done = subprocess.run([BIN / program, broker.ready["broker"], queue], input="a\nb\n", capture_output=True, text=True, timeout=60)
+            done = subprocess.run([BIN / program, broker.ready["broker"], queue], input="a\nb\n", capture_output=True,
+                                  text=True, timeout=60)
             assert (done.returncode, done.stdout) == (status, said + "\n"), done.stderr
 
 
@@ -190,11 +196,13 @@ def shown(kind, number):
 
 def test_every_reason_and_setting_is_documented():
     document = (ROOT / "docs/http-api.md").read_text()
-    reasons = re.findall(r'^REASON\((\w+), \d+, (\d+), (true|false), "(.*)"\)', (ROOT / "proto/reasons.def").read_text(),
+    reasons = re.findall(r'^REASON\((\w+), \d+, (\d+), (true|false), "(.*)"\)',
+                         (ROOT / "proto/reasons.def").read_text(),
                          re.M)
     for name, status, retryable, title in reasons[1:]:
         assert f"| `{name}` | {status} | {'yes' if retryable == 'true' else 'no'} | {title} |" in document
-    settings = re.findall(r"^SETTING\(\d+, (\w+), (\w+), \w+, (\d+), (\d+), (\d+)", (ROOT / "proto/queue_settings.def").read_text(), re.M)
+    settings = re.findall(r"^SETTING\(\d+, (\w+), (\w+), \w+, (\d+), (\d+), (\d+)",
+                          (ROOT / "proto/queue_settings.def").read_text(), re.M)
     assert len(settings) == 20
     for name, kind, *numbers in settings:
         default, least, most = (shown(kind, int(n)) for n in numbers)
@@ -204,7 +212,8 @@ def test_every_reason_and_setting_is_documented():
 
 def test_every_metric_and_alert_is_documented(dev):
     url, ops = dev["SLUICE_URL"].removeprefix("http://"), dev["SLUICE_OPS_URL"].removeprefix("http://")
-    for path, body in (("queues/q", {}), ("topics/t", {}), ("subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})):
+    for path, body in (("queues/q", {}), ("topics/t", {}),
+                       ("subscriptions/s", {"queue": "q", "url": "http://127.0.0.1:1/"})):
         assert call(url, "PUT", "/v1/" + path, body).status == 201
 
     def scraped():
@@ -213,10 +222,12 @@ def test_every_metric_and_alert_is_documented(dev):
 
     said = until(scraped).splitlines()  # the broker's figures arrive a moment after the first scrape
     kinds = dict(line.split(" ")[2:4] for line in said if line.startswith("# TYPE "))
-    series = [(name, kinds[name], help) for name, help in (line.split(" ", 3)[2:] for line in said if line.startswith("# HELP "))]
+    series = [(name, kinds[name], help)
+              for name, help in (line.split(" ", 3)[2:] for line in said if line.startswith("# HELP "))]
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \| [^|]* \| (.*) \|$", (ROOT / "docs/metrics.md").read_text(), re.M)
     assert sorted(listed) == sorted(series)
-    named = {name for document in (ROOT / "docs").rglob("*.md") for name in re.findall(r"`(sluice_[a-z_]+)(?:\{[^`]*)?`", document.read_text())}
+    named = {name for document in (ROOT / "docs").rglob("*.md")
+             for name in re.findall(r"`(sluice_[a-z_]+)(?:\{[^`]*)?`", document.read_text())}
     functions = set(re.findall(r"\bsluice_\w+", (ROOT / "clients/c/include/sluice.h").read_text()))
     assert {n for n in named if not n.endswith("_")} <= kinds.keys() | functions
     operations = (ROOT / "docs/operations.md").read_text()

@@ -72,9 +72,11 @@ def test_the_log_says_what_a_drain_waited_for_and_why(cluster, broker):
     assert s.stop() == 0
     begin, end, stopping = log_of(s, "sidecar")
     assert stopping[1].startswith("stopping: SIGTERM")
-    left = "; events handed out and not settled: 1, published and not decided: 0; not attached to the broker: the broker"
+    left = ("; events handed out and not settled: 1, published and not decided: 0; "
+            "not attached to the broker: the broker")
     assert begin[1].startswith("draining for at most 1s") and left in begin[1]
-    assert end[0] == "warn" and end[1].startswith("drain_limit is over; events that are still not settled may be redelivered" + left)
+    assert end[0] == "warn"
+    assert end[1].startswith("drain_limit is over; events that are still not settled may be redelivered" + left)
 
 
 def test_a_stopping_sidecar_answers_a_call_that_was_sent_as_unknown(cluster, broker):
@@ -96,7 +98,8 @@ def test_a_stopping_sidecar_answers_a_call_that_was_sent_as_unknown(cluster, bro
             assert (answer.status, json.loads(answer.read())["reason"]) == said
             connection.close()
         answer = acking.getresponse()
-        assert answer.status == 207 and json.loads(answer.read())["results"] == [{"receipt": receipt, "result": "unknown"}]
+        assert answer.status == 207
+        assert json.loads(answer.read())["results"] == [{"receipt": receipt, "result": "unknown"}]
         acking.close()
     finally:
         broker.popen.send_signal(signal.SIGCONT)

@@ -78,7 +78,8 @@ def test_an_expired_event_goes_to_the_dead_letter_queue_with_its_reason(sidecar,
     publish(sidecar, "a", "b")
     letters = take(sidecar, "dead")
     letters += take(sidecar, "dead") if len(letters) < 2 else []
-    assert [(e["id"], e["data"], e["sluicedeadreason"], e["sluicedeadqueue"], e["sluicedeadattempts"]) for e in letters] == [
+    assert [(e["id"], e["data"], e["sluicedeadreason"], e["sluicedeadqueue"], e["sluicedeadattempts"])
+            for e in letters] == [
         (id, id, "expired", "q", 0) for id in ("a", "b")]
     assert expired_and_remaining(sidecar) == (2, 0) and expired_and_remaining(sidecar, "dead") == (0, 0)
 
@@ -90,7 +91,8 @@ def test_a_full_dead_store_holds_expired_events_visibly_in_their_queue(cluster, 
     until(lambda: describe(s)["dead_letter_held"] == 1)
     assert expired_and_remaining(s) == (1, 1)
     [held] = peek(s, "delayed")
-    assert (held["event"]["id"], held["trouble"]["reason"], held["trouble"]["failures"]) == ("held", "dead_letter_full", 0)
+    assert (held["event"]["id"], held["trouble"]["reason"],
+            held["trouble"]["failures"]) == ("held", "dead_letter_full", 0)
     since = datetime.datetime.fromisoformat(held["trouble"]["last"])
     assert abs(datetime.datetime.now(UTC) - since) < datetime.timedelta(seconds=60) and "ready_at" not in held
     told = s.http("GET", "/v1/queues/q/events/2").json
@@ -158,7 +160,8 @@ def test_the_cli_declares_shows_and_redrives_expired_events(sidecar):
     said = run("sluice", "queue", "redrive", "q", "--reason", "crash_loop", "--json", environment=shell).stdout
     assert json.loads(said)["redriven"] == 0
     run("sluice", "queue", "declare", "again", environment=shell)
-    said = run("sluice", "queue", "redrive", "q", "--reason", "expired", "--to", "again", "--json", environment=shell).stdout
+    said = run("sluice", "queue", "redrive", "q", "--reason", "expired", "--to", "again",
+               "--json", environment=shell).stdout
     assert json.loads(said) == {"redriven": 1, "left": 0}
     assert run("sluice", "sub", "again", "--count", "1", environment=shell).stdout == "too late\n"
 

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import BIN
 
-pytestmark = pytest.mark.skipif(re.search("asan|tsan", str(BIN)) is not None, reason="sanitizers need memory of their own")
+pytestmark = pytest.mark.skipif(re.search("asan|tsan", str(BIN)) is not None,
+                                reason="sanitizers need memory of their own")
 
 MB = 1000  # in kB, the unit of /proc
 

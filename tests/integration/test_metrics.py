@@ -28,7 +28,8 @@ def scrape(sidecar):
             types[family] = line.split(" ")[3]
         else:
             name, labels, value = SAMPLE.match(line).groups()
-            assert re.sub("_(bucket|sum|count)$", "", name) == family if types[family] == "histogram" else name == family
+            stem = re.sub("_(bucket|sum|count)$", "", name) if types[family] == "histogram" else name
+            assert stem == family
             assert (name, labels) not in samples
             samples[name, labels] = float(value)
     for name, kind in types.items():
@@ -95,7 +96,8 @@ def test_the_counters_of_other_never_fall(cluster, broker):
 
     def others():
         samples = scrape(s)
-        return (*(samples["sluice_queue_" + name, 'queue="other"'] for name in ("accepted_total", "purged_total", "ready")),
+        return (*(samples["sluice_queue_" + name, 'queue="other"']
+                  for name in ("accepted_total", "purged_total", "ready")),
                 samples["sluice_topic_accepted_total", 'topic="other"'])
 
     for name in "a", "b":
@@ -160,7 +162,8 @@ def test_without_operations_a_sidecar_exports_only_its_own_metrics(cluster, brok
 
 
 def usage(samples, whose):
-    return {name: samples[f"{whose}_{name}", None] for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds")}
+    return {name: samples[f"{whose}_{name}", None]
+            for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds")}
 
 
 def test_both_processes_export_their_resource_usage(cluster, broker):
@@ -170,7 +173,8 @@ def test_both_processes_export_their_resource_usage(cluster, broker):
     for process, whose in (s, "process"), (broker, "sluice_broker"):
         told, proc = usage(before, whose), pathlib.Path(f"/proc/{process.popen.pid}")
         assert 0 < told["cpu_seconds_total"] < 60
-        assert told["resident_memory_bytes"] == pytest.approx(int((proc / "statm").read_text().split()[1]) * 4096, rel=0.2)
+        resident = int((proc / "statm").read_text().split()[1]) * 4096
+        assert told["resident_memory_bytes"] == pytest.approx(resident, rel=0.2)
         assert told["open_fds"] == pytest.approx(len(list((proc / "fd").iterdir())), abs=2)
         assert told["max_fds"] == int(re.search(r"Max open files +(\d+)", (proc / "limits").read_text())[1])
     s.publish("q", "x" * 500000)
@@ -238,6 +242,7 @@ def test_the_dashboards_layout_is_valid_and_each_panel_says_what_is_healthy():
         taken |= cells
         if panel["type"] == "row":
             continue
-        assert panel["fieldConfig"]["defaults"]["unit"] and re.search(r"\bHealthy: \w.*\.$", panel["description"]), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert re.search(r"\bHealthy: \w.*\.$", panel["description"]), panel["title"]
         assert len({t["refId"] for t in panel["targets"]}) == len(panel["targets"]) > 0, panel["title"]
         assert {of["datasource"]["uid"] for of in (panel, *panel["targets"])} == {"${datasource}"}, panel["title"]

@@ -68,7 +68,8 @@ def test_sessions_resume_over_a_failing_network(network, rng):  # noqa: F811
     drain_and_check(history, workers, sidecars[1], crashes=0)
     history.check_first_deliveries()
     assert set(history.statuses) == {(202, None)}, history.statuses
-    assert all(len(event.arrivals) == 1 for event in history.events.values()), "a session was resumed, and events came again"
+    once = all(len(event.arrivals) == 1 for event in history.events.values())
+    assert once, "a session was resumed, and events came again"
 
 
 def test_sessions_that_end_during_a_network_failure_lose_nothing(network, rng):  # noqa: F811

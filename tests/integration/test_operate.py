@@ -102,7 +102,8 @@ def test_a_listener_beyond_loopback_requires_a_token(cluster, broker, tmp_path):
     assert call(address, "GET", "/v1/queues").status == 401
     assert call(address, "GET", "/v1/queues", headers={"Authorization": "Bearer 0123456789abcdef"}).status == 200
     url = {"SLUICE_URL": "http://" + address}
-    assert run("sluice", "queue", "list", environment=url).stderr == "sluice: a valid token is needed: set SLUICE_TOKEN (401)\n"
+    refused = run("sluice", "queue", "list", environment=url)
+    assert refused.stderr == "sluice: a valid token is needed: set SLUICE_TOKEN (401)\n"
     assert run("sluice", "queue", "list", environment={**url, "SLUICE_TOKEN": "0123456789abcdef"}).returncode == 0
 
 
@@ -166,10 +167,12 @@ def ask_a_silent_broker(cluster):
         with concurrent.futures.ThreadPoolExecutor(32) as pool:
             asked = [((method, pattern), pool.submit(s.ops, method, path_of(pattern)))
                      for method, pattern in description.operations()
-                     if pattern.startswith(("/v1/queues", "/v1/topics")) and not pattern.endswith(("/events", "/take", "/acks", "/stream"))
+                     if pattern.startswith(("/v1/queues", "/v1/topics")) and
+                     not pattern.endswith(("/events", "/take", "/acks", "/stream"))
                      or (method, pattern) == ("DELETE", "/v1/subscriptions/{s}")]
         for (method, pattern), answer in asked:
-            assert (pattern, answer.result().json["reason"]) == (pattern, "unavailable" if method == "GET" else "unknown")
+            reason = "unavailable" if method == "GET" else "unknown"
+            assert (pattern, answer.result().json["reason"]) == (pattern, reason)
     finally:
         broker.popen.send_signal(signal.SIGCONT)
 
@@ -177,7 +180,8 @@ def ask_a_silent_broker(cluster):
 def ask_for_topics(s, batch):
     """Provokes every answer of the calls about topics, and of publishing to them."""
     kind = {"Content-Type": "application/cloudevents-batch+json"}
-    for q, settings in (("some", {"capacity": 2}), ("disk", {"durability": "disk"}), ("memory", {"durability": "memory"})):
+    for q, settings in (("some", {"capacity": 2}), ("disk", {"durability": "disk"}),
+                        ("memory", {"durability": "memory"})):
         s.declare(q, **settings)
     for method, path, body, headers in [
         ("PUT", "/v1/topics/t", None, {}), ("PUT", "/v1/topics/t", {"unrouted": "refuse"}, {}),
@@ -186,7 +190,8 @@ def ask_for_topics(s, batch):
         ("POST", "/v1/topics/t/events", "x", {}), ("PUT", "/v1/topics/t/bindings/some", None, {}),
         ("PUT", "/v1/topics/t/bindings/disk", None, {}), ("PUT", "/v1/topics/t/bindings/memory", None, {}),
         ("GET", "/v1/topics/t/bindings/some", None, {}),
-        ("POST", "/v1/topics/t/events", "x", {}), ("POST", "/v1/topics/t/events?wait=0s", batch, kind), ("POST", "/v1/topics/t/events?wait=0s", "x", {}),
+        ("POST", "/v1/topics/t/events", "x", {}), ("POST", "/v1/topics/t/events?wait=0s", batch, kind),
+        ("POST", "/v1/topics/t/events?wait=0s", "x", {}),
         ("POST", "/v1/topics/t/events", "x", {"Content-Type": "application/cloudevents+xml"}),
         ("DELETE", "/v1/topics/t/bindings/some", None, {}), ("DELETE", "/v1/topics/t", None, {}),
     ]:
@@ -213,7 +218,8 @@ def test_every_answer_is_documented_and_every_documented_answer_occurs(cluster, 
         ("POST", "/v1/queues/r/events?wait=0s", batch, {"Content-Type": "application/cloudevents-batch+json"}),
         ("POST", "/v1/queues/r/events?wait=0s", "x", {}),
         ("POST", "/v1/queues/r/events", "x", {"Content-Type": "application/cloudevents+xml"}),
-        ("GET", "/v1/queues/r/events/1", None, {}), ("GET", "/v1/queues/r/peek", None, {}), ("GET", "/v1/queues/r/ledger", None, {}),
+        ("GET", "/v1/queues/r/events/1", None, {}), ("GET", "/v1/queues/r/peek", None, {}),
+        ("GET", "/v1/queues/r/ledger", None, {}),
         ("PUT", "/v1/queues/later", None, {}), ("POST", "/v1/queues/later/events", "x", {"Sluice-Delay": "1h"}),
         ("DELETE", "/v1/queues/later/events/1", None, {}), ("DELETE", "/v1/queues/r/events/1", None, {}),
         ("POST", "/v1/queues/r/take?wait=5s", None, {}), ("POST", "/v1/queues/r/take", None, {"Accept": "text/html"}),
@@ -259,7 +265,8 @@ def test_the_descriptions_reasons_and_settings_match_the_sources():
     schemas = description.API["components"]["schemas"]
     assert description.REASONS == {n: {"status": int(s), "retryable": r == "true", "title": t} for n, s, r, t in source}
     assert schemas["Reason"]["enum"] == [n for n, *_ in source]
-    settings = dict(re.findall(r'^SETTING\(\d+, (\w+),.*"(.*)"\)', (root / "proto/queue_settings.def").read_text(), re.M))
+    settings = dict(re.findall(r'^SETTING\(\d+, (\w+),.*"(.*)"\)',
+                               (root / "proto/queue_settings.def").read_text(), re.M))
     described = schemas["QueueSettings"]["properties"]
     assert list(described) == list(settings) and settings.keys() <= schemas["Queue"]["properties"].keys()
     for name, help in settings.items():
@@ -277,7 +284,8 @@ def test_a_call_without_a_broker_fails_soon_and_names_its_address(cluster, tmp_p
         assert select.select([asks], [], [], 1)[0]
     said = run("sluice", "queue", "list", environment={"SLUICE_URL": "http://" + s.ready["http"]})
     assert said.returncode == 1
-    assert f"no broker answers at {nobody}, so nothing was done: " in said.stderr and "(503)" in said.stderr, said.stderr
+    assert f"no broker answers at {nobody}, so nothing was done: " in said.stderr, said.stderr
+    assert "(503)" in said.stderr, said.stderr
     answer = s.http("PUT", "/v1/queues/q", {})
     assert (answer.status, answer.json["reason"], answer.json["retryable"]) == (503, "unavailable", True)
     broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=nobody)
@@ -295,21 +303,26 @@ def test_an_event_is_explained(sidecar):
     for data in ("a", "b"):
         sidecar.publish("q", data)
     told = explain(2)
-    assert (told["state"], told["blocked_by"], told["behind"], told["consumer"], told["next"]) == ("ready", "no_consumer", 1, None, None)
+    assert (told["state"], told["blocked_by"], told["behind"], told["consumer"],
+            told["next"]) == ("ready", "no_consumer", 1, None, None)
     assert told["event"]["data"] == "b" and 0 <= told["age_seconds"] < 60
     [taken] = sidecar.take("q", wait="25s").json["events"]
     told = explain(1)
-    assert (told["state"], told["attempt"], told["blocked_by"], told["next"]["what"]) == ("in_flight", 1, "in_flight", "lease_end")
+    assert (told["state"], told["attempt"], told["blocked_by"],
+            told["next"]["what"]) == ("in_flight", 1, "in_flight", "lease_end")
     assert told["consumer"] and 0 < told["next"]["in_seconds"] <= 60
     assert [(a["attempt"], a["outcome"]) for a in told["attempts"]] == [(1, "in_flight")]
     assert explain(2)["blocked_by"] == "no_credit"
-    sidecar.http("POST", "/v1/queues/q/acks", {"nack": [{"receipt": taken["receipt"], "status": 503, "error": "no luck"}]})
+    sidecar.http("POST", "/v1/queues/q/acks",
+                 {"nack": [{"receipt": taken["receipt"], "status": 503, "error": "no luck"}]})
     told = explain(1)
     assert (told["state"], told["blocked_by"], told["trouble"]["error"]) == ("dead", "dead", "no luck")
     [attempt] = told["attempts"]
-    assert (attempt["attempt"], attempt["outcome"], attempt["status"], attempt["error"]) == (1, "nacked", 503, "no luck")
+    assert (attempt["attempt"], attempt["outcome"], attempt["status"],
+            attempt["error"]) == (1, "nacked", 503, "no luck")
     assert attempt["consumer"] and 0 <= attempt["latency_seconds"] < 60
-    said = run("sluice", "queue", "explain", "q", "1", environment={"SLUICE_URL": "http://" + sidecar.ready["http"]}).stdout
+    said = run("sluice", "queue", "explain", "q", "1",
+               environment={"SLUICE_URL": "http://" + sidecar.ready["http"]}).stdout
     assert re.search(r"^  attempt 1 +20\S+Z +nacked +after \d+\.\d{3} s, status 503, \S+: no luck$", said, re.M), said
     for sequence, sentence in ((99, "never existed"), (1, "settled")):
         sidecar.ops("POST", "/v1/queues/q/purge?state=dead")

@@ -98,7 +98,8 @@ def test_partitions_are_shared_evenly_and_a_killed_sidecars_are_taken_over(clust
         until(lambda: describe(sidecars[0])["active_consumers"] == 3)
         assert sorted(shares(sidecars[0]).values()) == [2, 2, 2]
         assert describe(sidecars[0])["standbys"] == 0
-        shown = run("sluice", "queue", "show", "q", environment={"SLUICE_URL": f"http://{sidecars[0].ready['http']}"}).stdout
+        shown = run("sluice", "queue", "show", "q",
+                    environment={"SLUICE_URL": f"http://{sidecars[0].ready['http']}"}).stdout
         assert "shares.5" in shown and "next_consumer" in shown
         for s in sidecars[1:]:
             s.kill()

@@ -61,7 +61,8 @@ def test_protobuf_events_are_accepted_and_returned(q):
     batch = b"".join(b"\x0a" + bytes([len(e)]) + e for e in (two, three))
     answer = q.publish("q", batch, {"Content-Type": "application/cloudevents-batch+protobuf"})
     assert answer.status == 202 and [e["sequence"] for e in answer.json["events"]] == [2, 3]
-    taken = q.http("POST", "/v1/queues/q/take?max=3&wait=5s", headers={"Accept": "application/cloudevents-batch+protobuf"})
+    taken = q.http("POST", "/v1/queues/q/take?max=3&wait=5s",
+                   headers={"Accept": "application/cloudevents-batch+protobuf"})
     assert taken.headers["Content-Type"] == "application/cloudevents-batch+protobuf"
     assert all(taken.body.count(e) == 1 for e in (one, two, three)) and taken.body.count(b"sluicereceipt") == 3
 
@@ -71,7 +72,8 @@ def test_a_batch_is_admitted_as_a_prefix_and_207_says_so(q):
     assert answer.status == 207 and answer.headers["Sluice-Refused"] == "2"
     events = answer.json["events"]
     assert [e.get("sequence") for e in events] == [1, 2, 3, None, None]
-    assert events[3] == {"id": "3", "status": 429, "reason": "full", "detail": "queue 'q' is full: it holds 3 of 3 events"}
+    assert events[3] == {"id": "3", "status": 429, "reason": "full",
+                         "detail": "queue 'q' is full: it holds 3 of 3 events"}
 
 
 def test_a_full_queue_answers_429_with_depth_and_retry_after(q):

@@ -44,7 +44,8 @@ def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, sta
     app.wait(1)
     s = until_state(named, "throttled")
     assert 0 < s["retry_in_seconds"] <= 2 and str(status) in s["detail"]
-    told = until(lambda: (lambda e: e if e["state"] == "delayed" else None)(named.http("GET", "/v1/queues/q/events/1").json))
+    told = until(lambda: (lambda e: e if e["state"] == "delayed" else None)(
+        named.http("GET", "/v1/queues/q/events/1").json))
     [attempt] = told["attempts"]
     assert (attempt["outcome"], attempt["status"]) == ("deferred", status) and str(status) in attempt["error"]
     named.publish("q", "second")

@@ -72,7 +72,8 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
             ("/v1/queues/nowhere/redrive", None, 404, "there is no queue 'nowhere'; declare it"),
             (address, {"to": "shut"}, 409, "the queue 'shut' to redrive to is closed"),
             (address, {"to": "no/name"}, 400, "'to'"), (address, {"sequences": []}, 400, "leave it out to redrive all"),
-            (address, {"sequences": ["1"]}, 400, "sequences[0]"), (address, {"sequences": [1, -1]}, 400, "sequences[1]"),
+            (address, {"sequences": ["1"]}, 400, "sequences[0]"),
+            (address, {"sequences": [1, -1]}, 400, "sequences[1]"),
             (address, {"dry_run": "yes"}, 400, "'dry_run'"), (address, {"filters": {}}, 400, "unknown key 'filters'"),
             (address, "[1]", 400, "the body must be"), (address + "?to=q", None, 400, "'to'"),
             ("/v1/queues/q/purge?state=ready", None, 400, "must be dead")):
@@ -88,7 +89,8 @@ def test_a_filter_and_a_reason_select_what_is_redriven(sidecar, durability):
     sidecar.declare("q", durability=durability, max_deliveries=1)
     for kind in ("order.placed", "order.paid", "mail"):
         event = {"specversion": "1.0", "id": kind, "source": "/s", "type": kind}
-        assert sidecar.http("POST", "/v1/queues/q/events", event, {"Content-Type": "application/cloudevents+json"}).status == 202
+        assert sidecar.http("POST", "/v1/queues/q/events", event,
+                            {"Content-Type": "application/cloudevents+json"}).status == 202
         taken = take_one(sidecar)
         settle(sidecar, nack=[{"receipt": taken["receipt"]}])
     orders = {"prefix": {"type": "order."}}
@@ -128,14 +130,17 @@ def test_the_cli_shows_redrives_and_purges_dead_letters(sidecar):
     assert got.stderr == "".join(f"sluice: 'sh' ended with status 3 for event #1, attempt {n}; nacked\n"
                                  for n in (1, 2))
     shown = run("sluice", "queue", "peek", "q", "--state", "dead", environment=shell).stdout
-    assert re.search(r"#1 +dead +attempt 2 .*poison\n +max_deliveries: failures 2, crashes 0, last 20\S+Z: exit status 3\n"
+    assert re.search(r"#1 +dead +attempt 2 .*poison\n +max_deliveries: failures 2, crashes 0, last 20\S+Z: "
+                     r"exit status 3\n"
                      r"how each attempt ended: sluice queue explain QUEUE SEQUENCE\n$",
                      shown), shown
     assert re.search(r"^dead +1$", run("sluice", "queue", "show", "q", environment=shell).stdout, re.M)
-    assert run("sluice", "queue", "list", environment=shell).stdout.splitlines()[1].split()[:5] == ["q", "0", "0", "0", "1"]
+    listed = run("sluice", "queue", "list", environment=shell).stdout
+    assert listed.splitlines()[1].split()[:5] == ["q", "0", "0", "0", "1"]
     said = run("sluice", "queue", "redrive", "q", "--dry-run", environment=shell).stdout
     assert re.fullmatch(r"would_redrive +1\n", said), said
-    said = run("sluice", "queue", "redrive", "q", "--sequence", "1", "--sequence", "9", "--json", environment=shell).stdout
+    said = run("sluice", "queue", "redrive", "q", "--sequence", "1", "--sequence", "9",
+               "--json", environment=shell).stdout
     assert json.loads(said) == {"redriven": 1, "left": 0}
     assert run("sluice", *sub, environment=shell).stdout == "poisonpoison"
     run("sluice", "queue", "declare", "hospital", environment=shell)
@@ -152,7 +157,8 @@ def test_the_cli_redrives_by_filter_and_at_a_rate(sidecar):
     sidecar.declare("q", max_deliveries=1)
     make_dead(sidecar, 3)
     shell = environment(sidecar)
-    said = run("sluice", "queue", "redrive", "q", "--filter", '{"exact": {"type": "none"}}', "--json", environment=shell)
+    said = run("sluice", "queue", "redrive", "q", "--filter", '{"exact": {"type": "none"}}',
+               "--json", environment=shell)
     assert json.loads(said.stdout) == {"redriven": 0, "left": 0}
     said = run("sluice", "queue", "redrive", "q", "--filter", "{", environment=shell)
     assert said.returncode == 2 and "--filter must be JSON" in said.stderr

@@ -33,13 +33,14 @@ def test_a_reload_logs_what_it_changed(cluster, tmp_path):
     broker = cluster.broker("--conf", str(file))  # an abbreviated flag, which getopt accepts
     sidecar = cluster.sidecar(broker)
     said = reload(broker, file, "queues:\n  dead: {}\n  mail: {}\n"
-                                "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, dead_letter: dead, "
-                                "require_consumer: true}\n",
+                                "  orders: {capacity: 9, lease: 1m, capacity_bytes: 1MiB, overflow: reject, "
+                                "dead_letter: dead, require_consumer: true}\n",
                   "were reloaded")
-    assert said == ["dead: created", "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
-                                  "lease 30s -> 1m, require_consumer false -> true, dead_letter none -> dead",
-                    "-: the file's queues and topics were reloaded: 1 queues created, 1 changed, 0 no longer in it; every other "
-                    "setting needs a restart"]
+    assert said == ["dead: created",
+                    "orders: changed: capacity 5 -> 9, capacity_bytes 64MiB -> 1MiB, overflow wait -> reject, "
+                    "lease 30s -> 1m, require_consumer false -> true, dead_letter none -> dead",
+                    "-: the file's queues and topics were reloaded: 1 queues created, 1 changed, 0 no longer in it; "
+                    "every other setting needs a restart"]
     assert sidecar.http("GET", "/v1/queues/orders").json["capacity"] == 9
 
 
@@ -77,7 +78,8 @@ def test_a_reload_can_reverse_a_chain_of_dead_letter_queues(cluster, tmp_path):
     file.write_text("queues: {a: {dead_letter: b}, b: {dead_letter: c}, c: {}}\n")
     broker = cluster.broker("--config", str(file))
     sidecar = cluster.sidecar(broker)
-    said = reload(broker, file, "queues: {c: {dead_letter: b}, b: {dead_letter: a}, a: {dead_letter: ''}}\n", "were reloaded")
+    said = reload(broker, file, "queues: {c: {dead_letter: b}, b: {dead_letter: a}, a: {dead_letter: ''}}\n",
+                  "were reloaded")
     assert not any("not declared" in line for line in said), said
     assert "0 queues created, 3 changed" in said[-1]
     assert [sidecar.http("GET", f"/v1/queues/{q}").json["dead_letter"] for q in "abc"] == [None, "a", "b"]
@@ -105,8 +107,8 @@ def test_a_configured_queue_changes_its_durability_by_delete_and_redeclare(clust
     broker = cluster.broker("--config", str(file))
     sidecar = cluster.sidecar(broker)
     said = reload(broker, file, "queues: {a: {durability: memory}}\n", "were reloaded")
-    assert ("a: not declared as configured: the durability of queue 'a' cannot change; take it out of the file, delete it, and put "
-            "it back") in said
+    assert ("a: not declared as configured: the durability of queue 'a' cannot change; take it out of the file, "
+            "delete it, and put it back") in said
     assert sidecar.ops("DELETE", "/v1/queues/a").json["reason"] == "managed"
     reload(broker, file, "queues: {}\n", "were reloaded")
     assert sidecar.ops("DELETE", "/v1/queues/a").status == 204
@@ -137,7 +139,8 @@ def test_a_reload_distinguishes_a_file_that_needs_a_restart_from_a_wrong_one(clu
     file.write_text("max_queues: 1\nqueues: {a: {}}\n")
     broker = cluster.broker("--config", str(file))
     said = reload(broker, file, "max_queues: 2\nqueues: {a: {}, b: {}}\n", "stay as they were")
-    assert "max_queues is 1, but the file has 2 queues" in said[0] and said[0].endswith("; a restart would accept the file as it is")
+    assert "max_queues is 1, but the file has 2 queues" in said[0]
+    assert said[0].endswith("; a restart would accept the file as it is")
     said = reload(broker, file, "max_queues: 1\nqueues: {a: {}, b: {}}\n", "stay as they were")
     assert not said[0].endswith("; a restart would accept the file as it is")
 
@@ -150,15 +153,18 @@ def test_without_a_file_sighup_reloads_nothing(cluster, tmp_path):
 
 @pytest.mark.parametrize("text,says", [
     ("listen: tcp://0.0.0.0:7400", "insecure: true"), ("listen: 127.0.0.1:7400", "is not an endpoint"),
-    ("curve: {clients: keys}", "go together"), ("heartbeat: 20s", "a heartbeat of 20s is too long for a session_timeout of 10s"),
+    ("curve: {clients: keys}", "go together"),
+    ("heartbeat: 20s", "a heartbeat of 20s is too long for a session_timeout of 10s"),
     ("session_timeout: 5s", "a heartbeat of 3s is too long"),
     ("log: {level: verbose}", "'log.level' must be debug"), ("log: {format: xml}", "'log.format' must be json"),
     ("queues: {a: {dead_letter: b}}", "'a' has dead_letter 'b', which is not in the file"),
     ("queues: {a: {limits: {capacity: 5}}}", "a plain value is expected here, not a mapping"),
     ("ingress: tcp://127.0.0.1:7400", "listen and ingress need different addresses"),
     ("ingress: ipc:///run/sluice/ingress", "listen and ingress must both be tcp, or both be ipc"),
-    ("listen: ipc:///run/sluice/broker\ningress: tcp://127.0.0.1:7401", "listen and ingress must both be tcp, or both be ipc"),
-    ("listen: tcp://127.0.0.1:65535", "listen has the last port, 65535, and ingress would get the next one: set ingress"),
+    ("listen: ipc:///run/sluice/broker\ningress: tcp://127.0.0.1:7401",
+     "listen and ingress must both be tcp, or both be ipc"),
+    ("listen: tcp://127.0.0.1:65535",
+     "listen has the last port, 65535, and ingress would get the next one: set ingress"),
     ("max_event: 5MiB", "'max_event' must be between 1KiB and 4MiB, not 5MiB"),
     ("memory_budget: 256", "memory_budget is 256 bytes, at least 1MiB is needed"),
 ])
@@ -173,24 +179,30 @@ def test_config_check_finds_what_the_broker_would_refuse(tmp_path, text, says):
 
 
 def test_config_check_finds_what_the_sidecar_would_refuse(tmp_path):
-    for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"), (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
-                        (["--curve-broker-key-file", "x"], "go together"), (["--log-level", "verbose"], "'log.level' must be"),
+    for flags, says in ((["--http", "0.0.0.0:8480"], "token_file"),
+                        (["--token-file", str(tmp_path / "none")], "cannot read token_file"),
+                        (["--curve-broker-key-file", "x"], "go together"),
+                        (["--log-level", "verbose"], "'log.level' must be"),
                         (["--broker", "tcp://sluice"], "'tcp://sluice' is not a broker's address"),
                         (["--broker", "ipc://"], "is not a broker's address"),
                         (["--broker", "sluice:7400"], "is not a broker's address"),
                         (["--broker", "tcp://sluice:74000"], "is not a broker's address"),
                         (["--inbox", "tcp://0.0.0.0:inbox"], "is not an inbox address"),
                         (["--http", "127.0.0.1:9480"], "two of them are 127.0.0.1:9480"),
-                        (["--push-allow", "http://reports:8080"], "'push.allow' has 'http://reports:8080', which is not a host"),
-                        (["--allow-hosts", "shop.internal/"], "'allow.hosts' has 'shop.internal/', which is not a host"),
-                        (["--allow-origins", "localhost:3000"], "'allow.origins' has 'localhost:3000', which is not an origin"),
+                        (["--push-allow", "http://reports:8080"],
+                         "'push.allow' has 'http://reports:8080', which is not a host"),
+                        (["--allow-hosts", "shop.internal/"],
+                         "'allow.hosts' has 'shop.internal/', which is not a host"),
+                        (["--allow-origins", "localhost:3000"],
+                         "'allow.origins' has 'localhost:3000', which is not an origin"),
                         (["--allow-origins", "http://localhost:3000/"], "which is not an origin"),
                         (["--allow-origins", "*"], "which is not an origin")):
         for more in (["--check-config"], []):
             done = run("sluice-sidecar", *flags, *more)
             assert done.returncode == 2 and says in done.stderr, done
     for flags in (["--broker", "tcp://sluice:7400", "--inbox", "tcp://*:*"],
-                  ["--broker", "ipc:///run/a:b", "--inbox", "ipc:///run/inbox"], ["--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"],
+                  ["--broker", "ipc:///run/a:b", "--inbox", "ipc:///run/inbox"],
+                  ["--http", "127.0.0.1:0", "--ops", "127.0.0.1:0"],
                   ["--allow-origins", "null", "--allow-origins", "http://[::1]:3000"],
                   ["--push-allow", "[fd00::1]:8080", "--allow-hosts", "shop.internal:8480"]):
         assert run("sluice-sidecar", "--check-config", *flags).returncode == 0, flags
@@ -239,8 +251,10 @@ def test_a_cycle_of_dead_letter_queues_is_named(tmp_path, queues, says):
 
 def cpu_of_a_check_of_topics(tmp_path, count):
     file = tmp_path / f"{count}.yaml"
-    file.write_text("queues: {q: {}}\ntopics:\n" + "".join(f"  t{i}: {{bindings: {{q: {{}}}}}}\n" for i in range(count)))
-    check = subprocess.Popen([str(BIN / "sluice-broker"), "--config", str(file), "--check-config"], stdout=subprocess.DEVNULL)
+    topics = "".join(f"  t{i}: {{bindings: {{q: {{}}}}}}\n" for i in range(count))
+    file.write_text("queues: {q: {}}\ntopics:\n" + topics)
+    check = subprocess.Popen([str(BIN / "sluice-broker"), "--config", str(file), "--check-config"],
+                             stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(check.pid, 0)
     check.returncode = os.waitstatus_to_exitcode(status)
     assert check.returncode == 0
@@ -256,7 +270,8 @@ def test_checking_topics_takes_linear_time(tmp_path):
 
 def test_a_topic_may_have_the_documented_number_of_queues(tmp_path):
     file = tmp_path / "broker.yaml"
-    for count, says in ((1000, "is fine"), (1001, "broker.yaml:2: topic 't' already has 1000 queues, which is the maximum")):
+    for count, says in ((1000, "is fine"),
+                        (1001, "broker.yaml:2: topic 't' already has 1000 queues, which is the maximum")):
         names = [f"q{i}: {{}}" for i in range(count)]
         file.write_text(f"queues: {{{', '.join(names)}}}\ntopics: {{t: {{bindings: {{{', '.join(names)}}}}}}}\n")
         done = run("sluice", "config", "check", "broker", str(file))

@@ -34,13 +34,14 @@ const { CloudEvent, HTTP } = require("cloudevents");
 const base = process.argv[2];
 (async () => {
   for (const [n, encode] of [HTTP.binary, HTTP.structured].entries()) {
-    const message = encode(new CloudEvent({ type: "sdk.test", source: "/javascript", data: { n } }));
-    const answer = await fetch(base + "/v1/queues/sdk/events", { method: "POST", body: message.body, headers: message.headers });
+    const { body, headers } = encode(new CloudEvent({ type: "sdk.test", source: "/javascript", data: { n } }));
+    const answer = await fetch(base + "/v1/queues/sdk/events", { method: "POST", body, headers });
     if (answer.status !== 202) throw new Error(await answer.text());
   }
   const taken = (await (await fetch(base + "/v1/queues/sdk/take?max=2&wait=5s", { method: "POST" })).json()).events;
   for (const [n, item] of taken.entries()) {
-    const event = HTTP.toEvent({ headers: { "content-type": "application/cloudevents+json" }, body: JSON.stringify(item.event) });
+    const headers = { "content-type": "application/cloudevents+json" };
+    const event = HTTP.toEvent({ headers, body: JSON.stringify(item.event) });
     if (event.source !== "/javascript" || event.data.n !== n) throw new Error(JSON.stringify(event));
   }
   if (taken.length !== 2) throw new Error("took " + taken.length);

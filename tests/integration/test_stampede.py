@@ -35,7 +35,8 @@ def crowd():
 
     def start(broker, queue):
         for _ in range(PROCESSES):
-            started.append(subprocess.Popen([str(BIN.parent / "bench/bench_sessions"), broker.ready["broker"], str(EACH), queue],
+            started.append(subprocess.Popen([str(BIN.parent / "bench/bench_sessions"), broker.ready["broker"],
+                                             str(EACH), queue],
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         return started
 

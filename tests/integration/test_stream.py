@@ -126,14 +126,17 @@ def of_bytes(event_id, content_type, data):
 
 
 def test_json_and_text_are_streamed_as_such_whoever_published_them(q):
-    published = [("application/json", b'{"total":0}', {"data": {"total": 0}}), ("text/plain", b"hello", {"data": "hello"}),
+    published = [("application/json", b'{"total":0}', {"data": {"total": 0}}),
+                 ("text/plain", b"hello", {"data": "hello"}),
                  ("application/json", b"{", {"data_base64": "ew=="}), ("image/png", b"{}", {"data_base64": "e30="})]
     for i, (content_type, data, _) in enumerate(published):
-        answer = q.publish("q", of_bytes(str(i), content_type, data), {"Content-Type": "application/cloudevents+protobuf"})
+        answer = q.publish("q", of_bytes(str(i), content_type, data),
+                           {"Content-Type": "application/cloudevents+protobuf"})
         assert answer.status == 202, answer.body
 
     def shown(events):
-        return [{k: v for k, v in e["event"].items() if k.startswith("data") and k != "datacontenttype"} for e in events]
+        return [{k: v for k, v in e["event"].items() if k.startswith("data") and k != "datacontenttype"}
+                for e in events]
 
     wanted = [said for _, _, said in published]
     assert shown(q.http("GET", "/v1/queues/q/peek?max=9").json["events"]) == wanted
@@ -312,7 +315,8 @@ def test_a_page_of_an_allowed_origin_may_read(cluster, broker, tmp_path):
     leave = sidecar.http("OPTIONS", "/v1/queues/q/acks", headers=asked)
     assert leave.status == 204 and leave.headers["Access-Control-Allow-Methods"] == "POST"
     assert leave.headers["Access-Control-Allow-Headers"] == "content-type" and leave.headers["Vary"] == "Origin"
-    assert sidecar.http("OPTIONS", "/v1/queues/q/acks", headers={**asked, "Origin": "http://evil.example"}).status == 403
+    assert sidecar.http("OPTIONS", "/v1/queues/q/acks",
+                        headers={**asked, "Origin": "http://evil.example"}).status == 403
     nowhere = sidecar.http("GET", "/v1/queues/nowhere", headers={"Origin": "https://shop.example"})
     assert nowhere.status == 404 and nowhere.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     assert "Access-Control-Allow-Origin" not in sidecar.http("GET", "/v1/queues/q").headers

@@ -72,9 +72,12 @@ def test_calls_and_their_refusals(named, application):
     assert list(page["subscriptions"]) == ["a"] and page["next"] == "a"
     assert list(named.http("GET", "/v1/subscriptions?after=a").json["subscriptions"]) == ["b"]
     for body, says in [({"queue": "q"}, "'url' is missing"), ({"url": app.url}, "'queue' is missing"),
-                       ({**url, "concurency": 1}, "did you mean 'concurrency'"), ({**url, "concurrency": 0}, "between 1"),
-                       ({**url, "timeout": 5}, "duration"), ({**url, "dialect": "soap"}, "cloudevents or dapr"), ({**url, "dialect": "dapr", "handshake": True}, "dapr has none"),
-                       ({**url, "handshake": 1}, "true or false"), ({**url, "handshake": None}, "null"), ([], "JSON object"),
+                       ({**url, "concurency": 1}, "did you mean 'concurrency'"),
+                       ({**url, "concurrency": 0}, "between 1"),
+                       ({**url, "timeout": 5}, "duration"), ({**url, "dialect": "soap"}, "cloudevents or dapr"),
+                       ({**url, "dialect": "dapr", "handshake": True}, "dapr has none"),
+                       ({**url, "handshake": 1}, "true or false"), ({**url, "handshake": None}, "null"),
+                       ([], "JSON object"),
                        ({**url, "queue": "a b"}, "name"), ("{", "JSON object"), ({**url, "url": True}, "string")]:
         answer = named.http("PUT", path + "c", body)
         assert answer.status == 400 and says in answer.json["detail"], answer.body
@@ -109,7 +112,8 @@ def test_subscriptions_can_come_from_the_configuration_file(cluster, broker, app
     app = application()
     file = tmp_path / "sidecar.yaml"
     file.write_text("app: {name: shop}\nsubscriptions:\n  in.q:\n    queue: q\n"
-                    f"    url: {app.url}\n    concurrency: 3\n    timeout: 5s\n    dialect: cloudevents\n    handshake: false\n")
+                    f"    url: {app.url}\n    concurrency: 3\n    timeout: 5s\n    dialect: cloudevents\n"
+                    "    handshake: false\n")
     s = cluster.sidecar(broker, "--config", str(file))
     s.declare("q")
     s.publish("q")
@@ -122,7 +126,8 @@ def test_subscriptions_can_come_from_the_configuration_file(cluster, broker, app
 
 
 @pytest.mark.parametrize("text,says", [
-    ("app: {name: a}\nsubscriptions: {s: {queue: q, concurency: 1, url: 'http://127.0.0.1/'}}", "2: unknown key 'concurency'; did you mean 'concurrency'?"),
+    ("app: {name: a}\nsubscriptions: {s: {queue: q, concurency: 1, url: 'http://127.0.0.1/'}}",
+     "2: unknown key 'concurency'; did you mean 'concurrency'?"),
     ("app: {name: a}\nsubscriptions: {s: {queue: q}}", "subscription 's': 'url' is missing"),
     ("app: {name: a}\nsubscriptions: {s: {queue: q, url: 'http://example.com/'}}", "push.allow"),
     ("subscriptions: {s: {queue: q, url: 'http://127.0.0.1/'}}", "app.name"),
@@ -184,8 +189,8 @@ def test_the_cli_makes_shows_changes_and_deletes_subscriptions(cluster, broker, 
 
     assert sluice("list") == "sluice: there is no subscription\n"
     said = sluice("put", "s", "--queue", "q", "--to", app.url, "--timeout", "2s")
-    assert re.search(rf"^s: \w+, 0 in flight.*\n  q to {re.escape(app.url)}\n  concurrency 1, timeout 2s, dialect cloudevents, "
-                     r"kept by the broker\n  0 acked, ", said), said
+    assert re.search(rf"^s: \w+, 0 in flight.*\n  q to {re.escape(app.url)}\n  concurrency 1, timeout 2s, "
+                     r"dialect cloudevents, kept by the broker\n  0 acked, ", said), said
     shop.publish("q", "pushed")
     app.wait(1)
     until(lambda: "  1 acked, 0 failed" in sluice("show", "s"))
@@ -193,11 +198,13 @@ def test_the_cli_makes_shows_changes_and_deletes_subscriptions(cluster, broker, 
     changed = json.loads(sluice("put", "s", "-c", "4", "--handshake", "--json"))
     assert (changed["concurrency"], changed["handshake"], changed["queue"], changed["timeout"]) == (4, True, "q", "2s")
     assert json.loads(sluice("put", "s", "--no-handshake", "--json"))["handshake"] is False
-    assert re.search(r"^t: (.*\n)+  concurrency 1, timeout 25s, dialect dapr, kept", sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr"))
+    assert re.search(r"^t: (.*\n)+  concurrency 1, timeout 25s, dialect dapr, kept",
+                     sluice("put", "t", "--queue", "q", "--to", app.url, "--dialect", "dapr"))
     assert sluice("list", "--names") == "s\nt\n"
     table = [line.split() for line in sluice("list").splitlines()]
     assert table[0] == ["SUBSCRIPTION", "QUEUE", "STATE", "IN", "FLIGHT", "ACKED", "FAILED", "URL"]
-    assert [(row[0], row[1], row[4], row[6]) for row in table[1:]] == [("s", "q", "1", app.url), ("t", "q", "0", app.url)]
+    shown = [(row[0], row[1], row[4], row[6]) for row in table[1:]]
+    assert shown == [("s", "q", "1", app.url), ("t", "q", "0", app.url)]
     assert [json.loads(line)["subscription"] for line in sluice("list", "--json").splitlines()] == ["s", "t"]
     assert "deleted t\n" == sluice("delete", "t") and json.loads(sluice("delete", "s", "--json")) == {"deleted": True}
     assert "404" in sluice("show", "s", status=1) and "404" in sluice("delete", "s", status=1)
@@ -212,7 +219,8 @@ def test_stored_subscriptions_are_not_listed_before_the_broker_was_reached(clust
     shop = cluster.sidecar(nobody, "--app-name", "shop", attached=False)
     said = run("sluice", "subscription", "list", environment={"SLUICE_URL": "http://" + shop.ready["http"]})
     assert (said.returncode, said.stdout) == (1, "")
-    assert f"no broker answers at {nobody}, so nothing was done: " in said.stderr and "(503)" in said.stderr, said.stderr
+    assert f"no broker answers at {nobody}, so nothing was done: " in said.stderr, said.stderr
+    assert "(503)" in said.stderr, said.stderr
     broker = cluster.broker("--ingress", f"ipc://{tmp_path}/ingress", listen=nobody)
     shop.wait_attached()
     shop.declare("q")
@@ -322,7 +330,8 @@ def test_metrics_count_the_pushes(named, application):
     until_acked(named, 1)
     text = named.ops("GET", "/metrics").body.decode()
     labels = 'subscription="s",queue="q"'
-    for line in (f'sluice_pushes_total{{{labels},result="acked"}} 1', f'sluice_pushes_total{{{labels},result="failed"}} 1',
+    for line in (f'sluice_pushes_total{{{labels},result="acked"}} 1',
+                 f'sluice_pushes_total{{{labels},result="failed"}} 1',
                  f"sluice_pushes_in_flight{{{labels}}} 0", f'sluice_subscription_state{{{labels},state="active"}} 1',
                  f"sluice_push_duration_seconds_count{{{labels}}} 2"):
         assert line + "\n" in text, (line, text)

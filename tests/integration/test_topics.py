@@ -45,7 +45,8 @@ def test_events_go_to_the_queues_whose_filter_matches(cluster, broker):
     assert publish(s, "2", "order.paid").json["queues"] == {"audit": 2}
     assert publish(s, "2", "order.paid").json["queues"] == {"audit": 2}  # a retry
     answer = s.http("POST", "/v1/topics/all/events", json.dumps([event("3"), event("4", "x")]), BATCH)
-    assert answer.json == {"events": [{"id": "3", "queues": {"audit": 3, "mail": 2}}, {"id": "4", "queues": {"audit": 4}}]}
+    assert answer.json == {"events": [{"id": "3", "queues": {"audit": 3, "mail": 2}},
+                                      {"id": "4", "queues": {"audit": 4}}]}
     assert s.publish("all", "by the name alone").json["queues"] == {"audit": 5}
     t = s.http("GET", "/v1/topics/all").json
     assert (t["accepted"], t["duplicates"], t["unrouted"], t["managed"]) == (5, 1, "refuse", None)
@@ -54,7 +55,8 @@ def test_events_go_to_the_queues_whose_filter_matches(cluster, broker):
     assert {**listed, "rate": t["rate"]} == t  # the rate changes over time
     assert s.http("GET", "/v1/topics/all/bindings/none").status == 404
     figures = scrape(s)
-    assert [figures[f"sluice_topic_{name}", 'topic="all"'] for name in ("accepted_total", "duplicates_total", "bindings")] == [5, 1, 2]
+    assert [figures[f"sluice_topic_{name}", 'topic="all"']
+            for name in ("accepted_total", "duplicates_total", "bindings")] == [5, 1, 2]
     for queue, ids in (("audit", ["1", "2", "3", "4"]), ("mail", ["1", "3"])):
         taken = s.take(queue, max=9, wait="5s").json["events"]
         assert [e["event"]["id"] for e in taken][:4] == ids
@@ -187,8 +189,8 @@ def test_topics_can_be_configured(cluster, tmp_path):
     t = s.http("GET", "/v1/topics/all.orders").json
     assert (t["managed"], t["unrouted"]) == ("config", {"queue": "rest"})
     assert t["bindings"] == {"audit": {"matched": 0}, "mail": {"filter": PLACED, "matched": 0}}
-    for answer in (s.http("PUT", "/v1/topics/all.orders", {"unrouted": "drop"}), s.ops("DELETE", "/v1/topics/all.orders"),
-                   s.http("PUT", "/v1/topics/all.orders/bindings/rest")):
+    for answer in (s.http("PUT", "/v1/topics/all.orders", {"unrouted": "drop"}),
+                   s.ops("DELETE", "/v1/topics/all.orders"), s.http("PUT", "/v1/topics/all.orders/bindings/rest")):
         assert (answer.status, answer.json["reason"]) == (409, "managed")
     config.write_text("queues: {audit.filter: }\n"  # names with dots, and with words that are also keys of the file
                       "topics:\n  all.bindings.x:\n    unrouted: drop\n    bindings: {audit.filter: {}}\n")
@@ -239,7 +241,8 @@ def test_the_cli_manages_topics(cluster, broker):
 
     assert "all: 0 accepted" in sluice("topic", "put", "all", "--unrouted", "drop")
     assert "every event" in sluice("topic", "bind", "all", "audit")
-    assert json.dumps(PLACED, separators=(",", ":")) in sluice("topic", "bind", "all", "mail", "--filter", json.dumps(PLACED))
+    assert json.dumps(PLACED, separators=(",", ":")) in sluice("topic", "bind", "all", "mail",
+                                                               "--filter", json.dumps(PLACED))
     assert "unknown operator" in sluice("topic", "bind", "all", "mail", "--filter", '{"sql": 1}', status=1)
     assert "2 confirmed" in sluice("pub", "--topic", "all", "--type", "order.placed", "one", "two")
     assert "no topic 'none'" in sluice("pub", "--topic", "none", "one", status=1)

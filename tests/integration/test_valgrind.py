@@ -15,8 +15,8 @@ pytestmark = [
 
 
 def valgrind(program):
-    return ["/usr/bin/valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite",
-            str(BIN / program)]
+    return ["/usr/bin/valgrind", "--quiet", "--error-exitcode=9", "--leak-check=full",
+            "--errors-for-leak-kinds=definite", str(BIN / program)]
 
 
 def test_a_short_run_has_no_memory_errors_or_leaks(cluster, tmp_path):
