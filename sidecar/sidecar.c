@@ -51,9 +51,11 @@ static void configure_api(struct sidecar *s, const char *token)
 static bool listen_all(struct sidecar *s, struct error *e)
 {
     const char *const addresses[] = { s->options->http, s->options->ops, s->options->probe };
+    static const char *const settings[] = { "http", "ops", "probe" };
+    struct error why;
     for (unsigned i = 0; i < 3; i++) {
-        if (addresses[i] && *addresses[i] && !http_listen(s->http, (enum api_listener)i, addresses[i], e))
-            return false;
+        if (addresses[i] && *addresses[i] && !http_listen(s->http, (enum api_listener)i, addresses[i], &why))
+            return error_set(e, "%s (--%s)", why.text, settings[i]);
     }
     s->api.operations = http_address(s->http, API_OPERATIONS);
     return true;

@@ -17,7 +17,7 @@ static int refuse(int fd, const char *address, struct error *e)
     if (fd >= 0)
         close(fd);
     if (why == EADDRINUSE)
-        error_set(e, "%s is in use: another process listens there; stop it or choose another port", address);
+        error_set(e, "%s is in use: another process listens there; stop it or choose another address", address);
     else
         error_set(e, "cannot listen on %s: %s", address, strerror(why));
     return -1;

@@ -87,7 +87,8 @@ def test_numbers_are_never_printed_with_an_exponent(dev):
 
 def test_dev_reports_a_port_in_use_or_a_bad_address_in_one_line(dev):
     busy = dev["SLUICE_URL"].removeprefix("http://")
-    for address, says in ((busy, "is in use"), ("foo", "write HOST:PORT"), ("127.0.0.1:99999", "at most 65535")):
+    for address, says in ((busy, "stop it or choose another address (--http)\n"), ("foo", "write HOST:PORT"),
+                          ("127.0.0.1:99999", "at most 65535")):
         refused = run("sluice", "dev", "--http", address, "--ops", "127.0.0.1:0")
         assert refused.returncode == 1 and says in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
 

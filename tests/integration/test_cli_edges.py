@@ -194,7 +194,7 @@ def test_a_file_at_a_socket_path_is_not_removed(tmp_path):
     file.write_text("precious")
     refused = run("sluice-sidecar", "--http", f"unix:{file}", "--ops", "127.0.0.1:0")
     assert (refused.returncode, refused.stderr) == (
-        1, f"sluice-sidecar: {file} exists and is not a socket; choose another path\n")
+        1, f"sluice-sidecar: {file} exists and is not a socket; choose another path (--http)\n")
     assert file.read_text() == "precious"
 
 
