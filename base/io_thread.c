@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,8 +20,6 @@
 /* An I/O thread's name: this, behind its context's number. */
 #define IO_THREAD_NAME "/ZMQbg/IO/0"
 #define NUMBERS        9999u /* more do not fit into a thread's name beside that */
-/* Instead of a number, while an I/O thread is about to take guests. */
-#define TAKEN (-1)
 
 /* A guest while it is at the I/O thread, or asks to be taken. */
 struct visit {
@@ -28,11 +27,14 @@ struct visit {
     sem_t left;
 };
 
-static atomic_int hosting;           /* the number of the I/O thread that takes guests; 0: none */
-static struct visit *_Atomic asking; /* for that one */
-static atomic_int bell = -1;         /* an eventfd that wakes it */
+/* One I/O thread of the process takes guests. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool expected[NUMBERS + 1]; /* numbers whose I/O thread has not come yet */
+static int hosting;                /* the number of the one that takes guests; 0: none */
+static int bell = -1;              /* an eventfd that wakes it */
+static struct visit *_Atomic asking;
 
-/* Of the I/O thread that takes guests alone. */
+/* That I/O thread's own. */
 static struct {
     int epoll_fd;
     struct visit *visit;
@@ -46,106 +48,169 @@ static char marks[IO_GUEST_FDS + 1];
 static _Thread_local enum { UNKNOWN, HOST, OTHER } role;
 static const int nothing[IO_GUEST_FDS] = { -1, -1, -1, -1, -1 };
 
-int io_thread_number(void)
+static void leave(struct visit *v)
 {
-    static atomic_uint numbers;
-    unsigned number = atomic_load(&numbers);
-    while (number < NUMBERS && !atomic_compare_exchange_weak(&numbers, &number, number + 1))
-        ;
-    return number < NUMBERS ? (int)number + 1 : 0;
+    sem_post(&v->left); /* from here on *v may be gone */
 }
 
 /* ------------------------------------------------------------------ who takes guests */
 
-static void add(int fd, void *mark)
+/* Numbers begin somewhere, because another copy of this file may be in the process (libsluice, shared and static). */
+int io_thread_number(void)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = mark };
-    epoll_ctl(host.epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    unsigned start = 0;
+    int number = 0;
+    if (getrandom(&start, sizeof start, GRND_NONBLOCK) < 0)
+        start = (unsigned)getpid();
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < NUMBERS && !number; i++) {
+        int next = (int)((start + i) % NUMBERS) + 1;
+        number = expected[next] || next == hosting ? 0 : next;
+    }
+    expected[number] = number != 0;
+    pthread_mutex_unlock(&lock);
+    return number;
 }
 
-/* The number in the calling thread's name; 0: it is no I/O thread with a number. */
+void io_thread_forget(int number)
+{
+    pthread_mutex_lock(&lock);
+    expected[number] = false;
+    pthread_mutex_unlock(&lock);
+}
+
+/* The number in the calling thread's name; 0: it has none. Threads inherit names, so this alone proves nothing. */
 static int number_of_thread(void)
 {
     char name[16] = "", *end;
     pthread_getname_np(pthread_self(), name, sizeof name);
     long number = strtol(name, &end, 10);
-    return strcmp(end, IO_THREAD_NAME) == 0 ? (int)number : 0;
+    return strcmp(end, IO_THREAD_NAME) == 0 && number > 0 && number <= (long)NUMBERS ? (int)number : 0;
 }
 
-/* When the I/O thread ends, with its context. Its guest left before, to close its sockets. */
+/* When the I/O thread ends, with its context. Whoever is there goes on elsewhere. */
 static void stop_hosting(void *unused)
 {
     (void)unused;
-    close(atomic_exchange(&bell, -1));
-    atomic_store(&hosting, 0);
+    pthread_mutex_lock(&lock);
+    struct visit *there = host.visit, *asks = atomic_exchange(&asking, NULL);
+    close(bell);
+    bell = -1;
+    hosting = 0;
+    host.visit = NULL;
+    pthread_mutex_unlock(&lock);
+    if (there)
+        leave(there);
+    if (asks)
+        leave(asks);
+}
+
+/* A child has only the thread that forked: no I/O thread, and nobody at it. */
+static void reset_in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    memset(expected, 0, sizeof expected);
+    if (bell >= 0)
+        close(bell);
+    bell = -1;
+    hosting = 0;
+    atomic_store(&asking, NULL);
+    host.visit = NULL;
+    role = UNKNOWN;
 }
 
 static pthread_key_t exit_key;
+static bool has_exit_key;
 
-static void make_exit_key(void)
+static void prepare(void)
 {
-    pthread_key_create(&exit_key, stop_hosting);
+    has_exit_key = pthread_atfork(NULL, NULL, reset_in_child) == 0 && pthread_key_create(&exit_key, stop_hosting) == 0;
 }
 
-/* Its first epoll_wait is the one for libzmq's descriptors. */
+static bool add(int fd, void *mark)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = mark };
+    return epoll_ctl(host.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* The calling thread's first epoll_wait: if it is an I/O thread, then the one for libzmq's descriptors. The lock is
+ * held. */
 static bool start_hosting(int epoll_fd)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    int none = 0, number = number_of_thread();
-    if (number <= 0 || !atomic_compare_exchange_strong(&hosting, &none, TAKEN))
+    int number = number_of_thread();
+    bool comes = expected[number];
+    expected[number] = false;
+    if (!comes || hosting)
         return false;
+    pthread_once(&once, prepare);
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    pthread_once(&once, make_exit_key);
-    if (fd < 0 || pthread_setspecific(exit_key, &host) != 0) {
-        close(fd);
-        atomic_store(&hosting, 0);
-        return false;
-    }
     host.epoll_fd = epoll_fd;
-    add(fd, &marks[IO_GUEST_FDS]);
-    atomic_store(&bell, fd);
-    atomic_store(&hosting, number);
-    return true;
+    if (fd >= 0 && has_exit_key && pthread_setspecific(exit_key, &host) == 0 && add(fd, &marks[IO_GUEST_FDS])) {
+        bell = fd;
+        hosting = number;
+        return true;
+    }
+    if (has_exit_key)
+        pthread_setspecific(exit_key, NULL);
+    if (fd >= 0)
+        close(fd);
+    return false;
 }
 
 static bool is_host(int epoll_fd)
 {
-    if (role == UNKNOWN)
+    if (role == UNKNOWN) {
+        pthread_mutex_lock(&lock);
         role = start_hosting(epoll_fd) ? HOST : OTHER;
+        pthread_mutex_unlock(&lock);
+    }
     return role == HOST && epoll_fd == host.epoll_fd;
+}
+
+/* False: no I/O thread of that number takes guests. */
+static bool ask(int number, struct visit *v)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&lock);
+    bool may = number && number == hosting;
+    if (may) {
+        atomic_store(&asking, v);
+        ssize_t n = write(bell, &one, sizeof one);
+        (void)n; /* EAGAIN: the counter is at its maximum, so the bell rings already */
+    }
+    pthread_mutex_unlock(&lock);
+    return may;
 }
 
 bool io_thread_host(int number, struct io_guest *g)
 {
     struct visit v = { .guest = g };
-    uint64_t one = 1;
-    if (number <= 0 || atomic_load(&hosting) != number)
-        return false;
     sem_init(&v.left, 0, 0);
-    atomic_store(&asking, &v);
-    ssize_t n = write(atomic_load(&bell), &one, sizeof one);
-    (void)n; /* EAGAIN: the counter is at its maximum, so the bell rings already */
-    while (sem_wait(&v.left) != 0 && errno == EINTR)
+    bool taken = ask(number, &v);
+    while (taken && sem_wait(&v.left) != 0 && errno == EINTR)
         ;
     sem_destroy(&v.left);
-    return true;
+    return taken;
 }
 
 /* ------------------------------------------------------------------ the guest's turns */
 
 /* Brings the I/O thread's epoll in line with what the guest waits for. A descriptor that was closed is removed from it
  * already. */
-static void watch(const int fds[IO_GUEST_FDS])
+static bool watch(const int fds[IO_GUEST_FDS])
 {
+    bool fine = true;
     for (unsigned i = 0; i < IO_GUEST_FDS; i++) {
-        if (fds[i] == host.watched[i])
-            continue;
-        if (host.watched[i] >= 0)
+        if (fds[i] != host.watched[i] && host.watched[i] >= 0)
             epoll_ctl(host.epoll_fd, EPOLL_CTL_DEL, host.watched[i], NULL);
-        if (fds[i] >= 0)
-            add(fds[i], &marks[i]);
+    }
+    for (unsigned i = 0; i < IO_GUEST_FDS; i++) {
+        if (fds[i] != host.watched[i] && fds[i] >= 0)
+            fine = add(fds[i], &marks[i]) && fine;
         host.watched[i] = fds[i];
     }
+    return fine;
 }
 
 static void arrive(struct visit *v)
@@ -156,32 +221,26 @@ static void arrive(struct visit *v)
     memcpy(host.watched, nothing, sizeof nothing);
 }
 
-static void leave(void)
-{
-    struct visit *v = host.visit;
-    watch(nothing);
-    host.visit = NULL;
-    sem_post(&v->left); /* from here on *v may be gone */
-}
-
-/* Runs the guest's turn if it is time. */
+/* Runs the guest's turn if it is time. A guest that cannot wait here has to go on elsewhere. */
 static void run_guest(void)
 {
-    struct io_guest *g = host.visit->guest;
+    struct visit *v = host.visit;
+    struct io_guest *g = v->guest;
     if (!host.ready && mono_before(clock_now().mono, host.due))
         return;
     unsigned ready = host.ready;
     host.ready = 0;
-    if (g->turn(g->of, ready, &host.due))
-        watch(g->fds);
-    else
-        leave();
+    if (g->turn(g->of, ready, &host.due) && watch(g->fds))
+        return;
+    watch(nothing);
+    host.visit = NULL;
+    leave(v);
 }
 
 static void answer_bell(void)
 {
     uint64_t count;
-    ssize_t n = read(atomic_load(&bell), &count, sizeof count);
+    ssize_t n = read(bell, &count, sizeof count);
     (void)n; /* who asks is seen at the next epoll_wait */
 }
 
@@ -208,17 +267,33 @@ static int wait_ms(int epoll_fd, struct epoll_event *events, int most, int timeo
     return (int)syscall(SYS_epoll_pwait, epoll_fd, events, most, timeout, NULL, _NSIG / 8);
 }
 
+/* As an older kernel, or an old filter of system calls, answers where it does not know the call. */
+static bool is_unknown_call(int error)
+{
+    return error == ENOSYS || error == EPERM;
+}
+
+/* -1 with ENOSYS where the system cannot. */
+static int wait_ns(int epoll_fd, struct epoll_event *events, int most, int64_t ns)
+{
+#if defined SYS_epoll_pwait2 && __SIZEOF_LONG__ == 8
+    const struct timespec wait = { .tv_sec = ns / (1000 * MONO_MS), .tv_nsec = ns % (1000 * MONO_MS) };
+    return (int)syscall(SYS_epoll_pwait2, epoll_fd, events, most, &wait, NULL, _NSIG / 8);
+#else
+    (void)epoll_fd, (void)events, (void)most, (void)ns;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
 /* To the nanosecond, where the kernel can (since Linux 5.11): lingers of several processes end at the same moment. */
 static int wait_until(int epoll_fd, struct epoll_event *events, int most, mono_t until)
 {
     static atomic_bool cannot;
     mono_t now = clock_now().mono;
-    int64_t ns = mono_before(now, until) ? until.ns - now.ns : 0;
-    const struct timespec wait = { .tv_sec = ns / (1000 * MONO_MS), .tv_nsec = ns % (1000 * MONO_MS) };
-    int count = -1;
     if (!atomic_load_explicit(&cannot, memory_order_relaxed)) {
-        count = (int)syscall(SYS_epoll_pwait2, epoll_fd, events, most, &wait, NULL, _NSIG / 8);
-        if (count >= 0 || (errno != ENOSYS && errno != EPERM)) /* EPERM: old filters of system calls say that */
+        int count = wait_ns(epoll_fd, events, most, mono_before(now, until) ? until.ns - now.ns : 0);
+        if (count >= 0 || !is_unknown_call(errno))
             return count;
         atomic_store(&cannot, true);
     }

@@ -23,16 +23,19 @@ struct io_guest {
     /* One turn. Bit i of `ready`: fds[i] is readable. Sets when the next turn is due at the latest. False: the loop
      * leaves the I/O thread. */
     bool (*turn)(void *of, unsigned ready, mono_t *due);
-    int fds[IO_GUEST_FDS]; /* waited for; negative: none. A turn may change them, and must when it closes one. */
+    /* Waited for; negative: none. A turn may change them. One that it closes must be negative for at least a turn: the
+     * next to be opened may have the same number. */
+    int fds[IO_GUEST_FDS];
 };
 
 /* A number for a ZeroMQ context whose I/O thread is to take a guest. Set it as the context's ZMQ_THREAD_NAME_PREFIX
- * before its first socket: the thread is recognised by its name. 0, which never takes one, when the numbers are used
- * up. */
+ * before its first socket: the thread is recognised by its name. 0, which takes none, if 9,999 are in use. */
 int io_thread_number(void);
-/* Runs turns on the I/O thread of that number until one returns false; the calling thread waits that long. False: no
- * turn was run, because that I/O thread does not call io_thread_epoll_wait, or not yet, or another one of the process
- * takes guests. One at a time does. */
+/* Gives a number back, after its context was terminated; 0 is allowed. */
+void io_thread_forget(int number);
+/* Runs turns on the I/O thread of that number until one returns false; the calling thread waits that long. Also returns
+ * when the context is terminated. False: no turn was run, because that I/O thread does not call io_thread_epoll_wait, or
+ * not yet, or another one of the process takes guests. One at a time does. */
 bool io_thread_host(int number, struct io_guest *g);
 /* epoll_wait, by the same rules. May return 0 before the timeout. */
 int io_thread_epoll_wait(int epoll_fd, struct epoll_event *events, int most, int timeout_ms);

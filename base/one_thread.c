@@ -1,5 +1,6 @@
 #include "base/one_thread.h"
 
+#include <sched.h>
 #include <time.h>
 
 /* The period between two looks. */
@@ -22,7 +23,9 @@ static int64_t cpu_time(void)
 
 void one_thread_open(struct one_thread *o, mono_t now)
 {
-    *o = (struct one_thread){ .allowed = true, .one = true, .looked = now, .used = cpu_time() };
+    cpu_set_t cpus;
+    bool several = sched_getaffinity(0, sizeof cpus, &cpus) != 0 || CPU_COUNT(&cpus) > 1;
+    *o = (struct one_thread){ .decides = several, .one = true, .looked = now, .used = cpu_time() };
 }
 
 bool one_thread_next(bool one, int64_t passed, int64_t used, struct traffic traffic)
@@ -34,7 +37,7 @@ bool one_thread_next(bool one, int64_t passed, int64_t used, struct traffic traf
 bool one_thread_turn(struct one_thread *o, mono_t now, struct traffic traffic)
 {
     int64_t passed = now.ns - o->looked.ns;
-    if (!o->allowed || passed < LOOK_MS * MONO_MS)
+    if (!o->decides || passed < LOOK_MS * MONO_MS)
         return o->one;
     int64_t used = cpu_time();
     struct traffic t = { traffic.messages - o->so_far.messages, traffic.bytes - o->so_far.bytes };

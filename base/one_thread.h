@@ -23,14 +23,14 @@ static inline void traffic_add(struct traffic *t, size_t bytes)
 
 /* Zeroed: always two. The loop owns it. */
 struct one_thread {
-    bool allowed;          /* false: always two */
+    bool decides;          /* false: `one` is for good */
     bool one;              /* what was decided last */
     mono_t looked;         /* the last look … */
     int64_t used;          /* … the process's CPU time by then, ns … */
     struct traffic so_far; /* … and its traffic */
 };
 
-/* Begins with one thread. */
+/* Begins with one thread, and stays so if there is only one processor to run on. */
 void one_thread_open(struct one_thread *o, mono_t now);
 /* What is better after a period of `passed` ns in which the process used `used` ns of CPU time. */
 bool one_thread_next(bool one, int64_t passed, int64_t used, struct traffic traffic);

@@ -70,6 +70,7 @@ static void free_connection(struct sluice *s)
     binding_close(s->binding);
     if (s->zmq)
         zmq_ctx_term(s->zmq);
+    io_thread_forget(s->io_thread);
     if (s->wake_fd >= 0)
         close(s->wake_fd);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -5,6 +5,7 @@
 #include "base/epoll_wait.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +15,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include <cmocka.h>
 
-#define MESSAGES 1000
+#define MESSAGES    1000
+#define PATIENCE_MS 20000
 
 struct loop {
     void *context, *push, *pull;
@@ -34,7 +37,8 @@ struct loop {
 static void ring(int fd)
 {
     uint64_t one = 1;
-    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
+    ssize_t n = write(fd, &one, sizeof one);
+    (void)n; /* if it failed, the test waits in vain */
 }
 
 static int open_loop(void **state)
@@ -63,17 +67,22 @@ static int close_loop(void **state)
     zmq_close(l->push);
     zmq_close(l->pull);
     zmq_ctx_term(l->context);
+    io_thread_forget(l->number);
     close(l->events[0]);
     close(l->events[1]);
     return 0;
 }
 
+typedef bool turn_fn(void *of, unsigned ready, mono_t *due);
+
 /* The I/O thread may not have come to its first epoll_wait yet. */
-static void host(struct loop *l, bool (*turn)(void *of, unsigned ready, mono_t *due))
+static void host(struct loop *l, turn_fn *turn)
 {
+    mono_t end = mono_add_ms(clock_now().mono, PATIENCE_MS);
     l->guest.turn = turn;
-    while (!io_thread_host(l->number, &l->guest))
+    while (!io_thread_host(l->number, &l->guest) && mono_before(clock_now().mono, end))
         usleep(100);
+    assert_true(mono_before(clock_now().mono, end));
 }
 
 /* ------------------------------------------------------------------ turns */
@@ -197,8 +206,7 @@ static bool pass_on(void *of, unsigned ready, mono_t *due)
     while (zmq_recv(l->pull, text, sizeof text, ZMQ_DONTWAIT) >= 0)
         l->received++;
     if (l->sent == l->received && l->sent < MESSAGES) {
-        assert_true(zmq_send(l->push, "hello", 5, ZMQ_DONTWAIT) == 5 || errno == EAGAIN);
-        l->sent++;
+        l->sent += zmq_send(l->push, "hello", 5, ZMQ_DONTWAIT) == 5;
     }
     l->turns++;
     return l->received < MESSAGES;
@@ -269,16 +277,106 @@ static void other_threads_wait_as_ever(void **state)
     close(fd);
 }
 
-static void numbers_are_used_once_and_end(void **state)
+static void numbers_are_given_to_one_at_a_time(void **state)
 {
     (void)state;
-    int last = io_thread_number(), next;
-    while ((next = io_thread_number()) != 0) {
-        assert_int_equal(next, last + 1);
-        last = next;
+    bool given[10000] = { false };
+    for (int i = 0; i < 9999; i++) {
+        int number = io_thread_number();
+        assert_true(number > 0 && number < 10000 && !given[number]);
+        given[number] = true;
     }
-    assert_int_equal(last, 9999);
     assert_int_equal(io_thread_number(), 0);
+    io_thread_forget(4711);
+    assert_int_equal(io_thread_number(), 4711);
+    for (int i = 1; i < 10000; i++)
+        io_thread_forget(i);
+}
+
+/* Like a thread that a callback started: it has inherited the I/O thread's name. */
+static void *wait_under_its_name(void *arg)
+{
+    const struct loop *l = arg;
+    char name[32];
+    struct epoll_event out;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    snprintf(name, sizeof name, "%d/ZMQbg/IO/0", l->number);
+    pthread_setname_np(pthread_self(), name);
+    epoll_wait(fd, &out, 1, 0);
+    close(fd);
+    return NULL;
+}
+
+static void a_thread_that_only_has_its_name_takes_no_guests(void **state)
+{
+    struct loop *l = *state;
+    pthread_t thread;
+    host(l, note_thread);
+    close_loop(state); /* the I/O thread is gone; nobody takes guests */
+    assert_int_equal(pthread_create(&thread, NULL, wait_under_its_name, l), 0);
+    pthread_join(thread, NULL);
+    assert_false(io_thread_host(l->number, &l->guest));
+    open_loop(state);
+    host(l, note_thread);
+    assert_int_equal(l->turns, 1);
+}
+
+/* Stays until its context is terminated, and says that it is there. */
+static bool stay(void *of, unsigned ready, mono_t *due)
+{
+    struct loop *l = of;
+    (void)ready;
+    *due = MONO_NEVER;
+    ring(l->events[1]);
+    return true;
+}
+
+static void *terminate(void *arg)
+{
+    struct loop *l = arg;
+    struct pollfd there = { .fd = l->events[1], .events = POLLIN };
+    poll(&there, 1, -1);
+    zmq_close(l->push);
+    zmq_close(l->pull);
+    zmq_ctx_term(l->context);
+    return NULL;
+}
+
+static void a_guest_is_given_back_when_the_context_is_terminated(void **state)
+{
+    struct loop *l = *state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, terminate, l), 0);
+    host(l, stay);
+    pthread_join(thread, NULL);
+    assert_false(io_thread_host(l->number, &l->guest));
+    io_thread_forget(l->number);
+    close(l->events[0]);
+    close(l->events[1]);
+    open_loop(state);
+}
+
+static void a_child_process_begins_anew(void **state)
+{
+    struct loop *l = *state;
+    int status;
+    host(l, note_thread);
+    pid_t child = fork();
+    if (child == 0) {
+        void *inherited = l;
+        struct loop *own;
+        bool had = io_thread_host(l->number, &l->guest);
+        open_loop(&inherited);
+        own = inherited;
+        own->guest.turn = note_thread;
+        bool has = false;
+        for (int i = 0; i < PATIENCE_MS && !has; i++, usleep(1000))
+            has = io_thread_host(own->number, &own->guest);
+        _exit(!had && has ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    host(l, note_thread);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
@@ -296,7 +394,10 @@ int main(void)
         TEST(an_io_thread_takes_only_guests_with_its_number),
         TEST(of_two_io_threads_one_takes_guests),
         TEST(other_threads_wait_as_ever),
-        cmocka_unit_test(numbers_are_used_once_and_end),
+        TEST(a_thread_that_only_has_its_name_takes_no_guests),
+        TEST(a_guest_is_given_back_when_the_context_is_terminated),
+        TEST(a_child_process_begins_anew),
+        cmocka_unit_test(numbers_are_given_to_one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,8 @@ def test_the_program_in_the_c_api_document_works_when_pasted(cluster, tmp_path):
     compiling = compiling.replace("cc ", "cc -Wall -Wextra -Werror one_thread.c ", 1)
     done = subprocess.run(["bash", "-eu", "-c", compiling], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    exported = subprocess.run(["nm", "-D", "--defined-only", "sale"], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert " epoll_wait\n" in exported.stdout, "libzmq does not find it"
     assert sorted(done.stdout.splitlines()) == ["reminder: sequence 2", "sale: sequence 2 in audits", "sale: sequence 2 in billing"]
 
 

@@ -5,7 +5,8 @@
  *   if (sluice_publish_wait(s, "orders", &event, 1000, &sequence) != SLUICE_OK) ...
  *
  * Threads: a connection is one session with the broker, run by a thread of the library. Every function may be called
- * from any thread. Callbacks run on the library's thread: they must not block, and may call every function but
+ * from any thread. Callbacks run one at a time on the library's thread (see also
+ * sluice_epoll_wait): they must not block, and may call every function but
  * sluice_publish_wait and sluice_close, which return SLUICE_INVALID there. After a fork the connection belongs to the
  * parent; the child must not use it, not even to close it.
  *
@@ -267,17 +268,21 @@ struct sluice_stats {
 /* Fills *out; with zeros if `s` is NULL. What a callback was told is counted shortly after it returns. */
 SLUICE_API void sluice_stats(struct sluice *s, struct sluice_stats *out);
 
-/* For a program with one connection, to halve its switches between threads: replace libc's epoll_wait, in one of the
- * program's own source files, by
+/* Two threads work for a connection, libzmq's I/O thread and the library's, and wake each other at every message. They
+ * can be one. For that a program replaces libc's epoll_wait, in one of its own source files, by
  *
+ *   __attribute__((visibility("default")))
  *   int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
  *   {
  *       return sluice_epoll_wait(fd, events, most, timeout_ms);
  *   }
  *
- * libzmq's I/O thread waits in it, and there runs what is otherwise the library's thread, callbacks included, while
- * messages are small. Of several connections the one that was opened first. For everybody else it is epoll_wait, except
- * that it is not a cancellation point. */
+ * libzmq's I/O thread waits in it, and there runs what else the library's thread would, callbacks included. So it is
+ * while messages are small and the process uses less than nine tenths of a processor; else two threads are faster, and
+ * the work moves to and fro. Callbacks then come on either thread, one at a time. One connection of a process can have
+ * this: the first one, and after its end the next one that is opened.
+ *
+ * For every other caller it is epoll_wait, except that it is not a cancellation point. */
 struct epoll_event;
 SLUICE_API int sluice_epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms);
 

@@ -3,7 +3,7 @@
 
 #include <sys/epoll.h>
 
-int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
+__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
 {
     return sluice_epoll_wait(fd, events, most, timeout_ms);
 }
