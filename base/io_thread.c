@@ -1,6 +1,7 @@
 #include "base/io_thread.h"
 
 #include "base/clock.h"
+#include "base/epoll_output.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -149,6 +150,7 @@ static bool start_hosting(int epoll_fd)
     if (fd >= 0 && has_exit_key && pthread_setspecific(exit_key, &host) == 0 && add(fd, &marks[IO_GUEST_FDS])) {
         bell = fd;
         hosting = number;
+        epoll_output_begin();
         return true;
     }
     if (has_exit_key)
@@ -309,6 +311,13 @@ static int wait_with_guest(struct epoll_event *events, int most, int timeout)
     return wait_until(host.epoll_fd, events, most, mono_min(end, host.due));
 }
 
+int io_thread_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+    if (role == HOST && epoll_fd == host.epoll_fd)
+        return epoll_output_ctl(epoll_fd, op, fd, event);
+    return (int)syscall(SYS_epoll_ctl, epoll_fd, op, fd, event);
+}
+
 int io_thread_epoll_wait(int epoll_fd, struct epoll_event *events, int most, int timeout)
 {
     if (!is_host(epoll_fd))
@@ -318,6 +327,9 @@ int io_thread_epoll_wait(int epoll_fd, struct epoll_event *events, int most, int
         arrive(v);
     if (host.visit)
         run_guest();
+    int reports = epoll_output_report(epoll_fd, events, most);
+    if (reports)
+        return reports;
     bool has_deadline = host.visit && host.due.ns != MONO_NEVER.ns;
     int count = has_deadline ? wait_with_guest(events, most, timeout) : wait_ms(epoll_fd, events, most, timeout);
     return count > 0 ? take_own(events, count) : count;

@@ -2,7 +2,7 @@
  * other one: a descriptor written, polled and read, and a switch between threads, which together are most of the work
  * for a message of one event.
  *
- * libzmq has no call for this. But a program may replace libc's epoll_wait by io_thread_epoll_wait (epoll_wait.c),
+ * libzmq has no call for this. But a program may replace libc's epoll_wait by io_thread_epoll_wait (epoll_replace.c),
  * which runs the loop's turns when the I/O thread has nothing else to do and would sleep. That is safe: libzmq's sockets
  * may move to another thread between two calls, and while the I/O thread is in epoll_wait it holds no lock and has no
  * work half done. But nothing in a turn may wait for the I/O thread: no zmq call that blocks, no zmq_ctx_term. */
@@ -37,6 +37,8 @@ void io_thread_forget(int number);
  * when the context is terminated. False: no turn was run, because that I/O thread does not call io_thread_epoll_wait, or
  * not yet, or another one of the process takes guests. One at a time does. */
 bool io_thread_host(int number, struct io_guest *g);
+/* epoll_ctl; for an I/O thread that takes guests with fewer system calls (epoll_output.h). */
+int io_thread_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event);
 /* epoll_wait, by the same rules. May return 0 before the timeout. */
 int io_thread_epoll_wait(int epoll_fd, struct epoll_event *events, int most, int timeout_ms);
 

@@ -2,7 +2,7 @@
 #include "base/io_thread.h"
 
 #include "base/clock.h"
-#include "base/epoll_wait.h"
+#include "base/epoll_replace.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -47,7 +47,7 @@ static int open_loop(void **state)
     char endpoint[64];
     size_t size = sizeof endpoint;
     l = (struct loop){ .context = zmq_ctx_new(), .number = io_thread_number(), .due = MONO_NEVER };
-    epoll_wait_replace();
+    epoll_replace();
     zmq_ctx_set(l.context, ZMQ_THREAD_NAME_PREFIX, l.number);
     l.pull = zmq_socket(l.context, ZMQ_PULL);
     l.push = zmq_socket(l.context, ZMQ_PUSH);
