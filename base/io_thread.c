@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,9 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* An I/O thread's name: this, behind its context's number. */
-#define IO_THREAD_NAME "/ZMQbg/IO/0"
-#define NUMBERS        9999u /* more do not fit into a thread's name beside that */
+#define NUMBERS 9999u /* more do not fit into a thread's name beside that */
 
 /* A guest while it is at the I/O thread, or asks to be taken. */
 struct visit {
@@ -83,10 +82,11 @@ void io_thread_forget(int number)
 /* The number in the calling thread's name; 0: it has none. Threads inherit names, so this alone proves nothing. */
 static int number_of_thread(void)
 {
-    char name[16] = "", *end;
+    char name[16] = "", expected_name[32];
     pthread_getname_np(pthread_self(), name, sizeof name);
-    long number = strtol(name, &end, 10);
-    return strcmp(end, IO_THREAD_NAME) == 0 && number > 0 && number <= (long)NUMBERS ? (int)number : 0;
+    long number = strtol(name, NULL, 10);
+    snprintf(expected_name, sizeof expected_name, IO_THREAD_NAME, (int)number);
+    return strcmp(name, expected_name) == 0 && number > 0 && number <= (long)NUMBERS ? (int)number : 0;
 }
 
 /* When the I/O thread ends, with its context. Whoever is there goes on elsewhere. */
@@ -131,7 +131,7 @@ static void prepare(void)
 static bool add(int fd, void *mark)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = mark };
-    return epoll_ctl(host.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+    return io_thread_epoll_ctl(host.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 /* The calling thread's first epoll_wait: if it is an I/O thread, then the one for libzmq's descriptors. The lock is
@@ -205,7 +205,7 @@ static bool watch(const int fds[IO_GUEST_FDS])
     bool fine = true;
     for (unsigned i = 0; i < IO_GUEST_FDS; i++) {
         if (fds[i] != host.watched[i] && host.watched[i] >= 0)
-            epoll_ctl(host.epoll_fd, EPOLL_CTL_DEL, host.watched[i], NULL);
+            io_thread_epoll_ctl(host.epoll_fd, EPOLL_CTL_DEL, host.watched[i], NULL);
     }
     for (unsigned i = 0; i < IO_GUEST_FDS; i++) {
         if (fds[i] != host.watched[i] && fds[i] >= 0)

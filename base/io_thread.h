@@ -14,6 +14,8 @@
 #include <stdbool.h>
 
 #define IO_GUEST_FDS 5
+/* The name of an I/O thread, by its number. */
+#define IO_THREAD_NAME "%d/ZMQbg/IO/0"
 
 struct epoll_event;
 

@@ -28,6 +28,11 @@ void one_thread_open(struct one_thread *o, mono_t now)
     *o = (struct one_thread){ .decides = several, .one = true, .looked = now, .used = cpu_time() };
 }
 
+void one_thread_not_now(struct one_thread *o)
+{
+    o->one = false;
+}
+
 bool one_thread_next(bool one, int64_t passed, int64_t used, struct traffic traffic)
 {
     uint64_t mean = traffic.messages ? traffic.bytes / traffic.messages : 0;

@@ -32,6 +32,9 @@ struct one_thread {
 
 /* Begins with one thread, and stays so if there is only one processor to run on. */
 void one_thread_open(struct one_thread *o, mono_t now);
+/* Call when the loop begins on a thread of its own, be it that the I/O thread takes no guests yet: two threads until the
+ * next look. */
+void one_thread_not_now(struct one_thread *o);
 /* What is better after a period of `passed` ns in which the process used `used` ns of CPU time. */
 bool one_thread_next(bool one, int64_t passed, int64_t used, struct traffic traffic);
 /* Call once per loop turn, with the traffic since the start. True: one thread. */

@@ -5,6 +5,7 @@
 #include "base/heap_trim.h"
 #include "base/io_thread.h"
 #include "base/one_thread.h"
+#include "base/same_cpu.h"
 #include "base/usage.h"
 #include "base/xalloc.h"
 #include "broker/data.h"
@@ -14,6 +15,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Messages taken from each socket per turn: enough to batch well, too few to starve timers. */
@@ -35,6 +37,7 @@ struct broker {
     struct core *core;
     struct net *net;
     struct one_thread threads;
+    struct same_cpu cpu;
     int io_thread;
     int stop_fd; /* during broker_run */
     bool stop;   /* … it is readable */
@@ -188,6 +191,13 @@ void broker_allow_one_thread(struct broker *b, int io_thread)
     one_thread_open(&b->threads, clock_now().mono);
 }
 
+void broker_share_cpu(struct broker *b, int io_thread)
+{
+    char name[16];
+    snprintf(name, sizeof name, IO_THREAD_NAME, io_thread);
+    same_cpu_open(&b->cpu, same_cpu_find(name), clock_now().mono);
+}
+
 /* ------------------------------------------------------------------ on the I/O thread, or on the caller's */
 
 enum { FD_STOP = NET_FDS, FD_DISK, FDS };
@@ -221,10 +231,13 @@ static bool run_as_guest(struct broker *b)
 
 static void run_here(struct broker *b)
 {
+    one_thread_not_now(&b->threads);
     do {
+        same_cpu_turn(&b->cpu, clock_now().mono);
         bool more = turn(b);
         b->stop = net_wait(b->net, more ? MONO_AT_ONCE : due(b), b->stop_fd, data_fd(&b->data));
     } while (!is_ending(b) && !one_thread_turn(&b->threads, clock_now().mono, net_traffic(b->net)));
+    same_cpu_pause(&b->cpu);
 }
 
 bool broker_run(struct broker *b, int stop_fd)

@@ -13,6 +13,9 @@ struct broker *broker_open(void *zmq_context, const struct broker_options *optio
 /* From here on broker_run may run the broker on its context's I/O thread, which has that number, while its caller waits
  * (base/io_thread.h, base/one_thread.h). */
 void broker_allow_one_thread(struct broker *b, int io_thread);
+/* Call on the thread that will run the broker: it is then kept on the CPU of libzmq's I/O thread, of that number, while
+ * they are two and mostly wait (base/same_cpu.h). */
+void broker_share_cpu(struct broker *b, int io_thread);
 /* Runs until stop_fd becomes readable; does not read it. False: the disk failed, which was logged. Then do not call
  * broker_stop, and end the process with a status other than 0. */
 bool broker_run(struct broker *b, int stop_fd);

@@ -141,6 +141,8 @@ int main(int argc, char **argv)
     raise_limits(context);
     struct broker *b = broker_open(context, &options, &e);
     bool fine = b != NULL;
+    if (b && options.same_cpu)
+        broker_share_cpu(b, io_thread);
     if (b && options.one_thread)
         broker_allow_one_thread(b, io_thread);
     if (b)

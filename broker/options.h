@@ -33,7 +33,7 @@ struct declared_topic {
 struct broker_options {
     char *listen, *ingress, *data;
     char *secret_key_file, *clients; /* CURVE; both or none */
-    bool insecure, auto_declare, one_thread;
+    bool insecure, auto_declare, one_thread, same_cpu;
     uint64_t memory_budget; /* 0: half of what the machine or its cgroup has, whichever is less */
     uint64_t max_queues, max_sessions, max_event;
     int64_t heartbeat, session_timeout;

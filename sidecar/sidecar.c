@@ -232,6 +232,7 @@ static bool run_as_guest(struct sidecar *s)
 
 static void run_here(struct sidecar *s)
 {
+    one_thread_not_now(&s->threads);
     do {
         turn(s);
         s->stop = wait_for_work(s, s->stop_fd, MONO_NEVER);

@@ -6,6 +6,7 @@
 #include "broker/disk/files_posix.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -77,6 +78,7 @@ struct worker {
 
 struct workers {
     struct directory *directory;
+    cpu_set_t allowed; /* CPUs that the threads may run on; empty: unknown */
     struct worker changes, reads;
     pthread_mutex_t mutex; /* guards first, last and event */
     struct file_op *first, *last;

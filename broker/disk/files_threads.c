@@ -124,7 +124,9 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* Starts the thread with all signals blocked: another thread waits for them. */
+/* Starts the thread with all signals blocked: another thread waits for them. And with the CPUs that were allowed at
+ * the start: the submitter may be restricted to one at the moment (base/same_cpu.h), which the thread must not
+ * inherit. */
 static int start(struct worker *w)
 {
     sigset_t all, before;
@@ -135,6 +137,7 @@ static int start(struct worker *w)
     if (!error) {
         w->started = true;
         pthread_setname_np(w->thread, w->name);
+        pthread_setaffinity_np(w->thread, sizeof w->all->allowed, &w->all->allowed);
     }
     return error;
 }
@@ -168,6 +171,8 @@ int workers_init(struct workers *w, struct directory *d)
     w->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->event < 0)
         return errno;
+    if (sched_getaffinity(0, sizeof w->allowed, &w->allowed) != 0)
+        CPU_ZERO(&w->allowed); /* unknown: pthread_setaffinity_np will refuse the empty set */
     pthread_mutex_init(&w->mutex, NULL);
     worker_init(&w->changes, w, "log-changes");
     worker_init(&w->reads, w, "log-reads");

@@ -187,6 +187,7 @@ static bool run_as_guest(struct sluice *s)
 static void run_here(struct sluice *s)
 {
     mono_t due;
+    one_thread_not_now(&s->threads);
     atomic_store_explicit(&s->runs_on, s->thread, memory_order_relaxed);
     while (whole_turn(s, &due)) {
         if (due.ns != MONO_AT_ONCE.ns && binding_wait(s->binding, s->wake_fd, due))

@@ -77,6 +77,16 @@ static void it_is_decided_again_after_a_period(void **state)
     assert_false(one_thread_turn(&o, (mono_t){ 1160 * MONO_MS }, t));
 }
 
+static void who_is_not_taken_yet_tries_again_after_a_period(void **state)
+{
+    (void)state;
+    struct one_thread o;
+    one_thread_open(&o, (mono_t){ 0 });
+    one_thread_not_now(&o);
+    assert_false(one_thread_turn(&o, (mono_t){ 10 * MONO_MS }, (struct traffic){ 10, 3000 }));
+    assert_true(one_thread_turn(&o, (mono_t){ 1060 * MONO_MS }, (struct traffic){ 100, 30000 }));
+}
+
 static void who_may_not_has_two(void **state)
 {
     (void)state;
@@ -93,6 +103,7 @@ int main(void)
         cmocka_unit_test(who_needs_more_than_a_processor_gets_two_threads),
         cmocka_unit_test(who_has_nothing_to_do_has_one),
         cmocka_unit_test(it_is_decided_again_after_a_period),
+        cmocka_unit_test(who_is_not_taken_yet_tries_again_after_a_period),
         cmocka_unit_test(who_may_not_has_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

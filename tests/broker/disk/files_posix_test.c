@@ -1,6 +1,8 @@
 /* Files of a real directory: the promises about order and content, checked against the kernel. */
 #include "tests/broker/disk/files_place.h"
 
+#include "base/same_cpu.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -101,6 +103,27 @@ static void queued_changes_are_done_before_a_sync_with_wait(void **state)
             assert_int_equal(op->tag, tag);
             assert_int_equal(finish_op(op), 0);
         }
+    }
+}
+
+/* The broker's loop is restricted to one CPU at times, and threads would inherit that. */
+static void its_threads_run_where_the_process_may(void **state)
+{
+    struct place *p = *state;
+    cpu_set_t all, one, found;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    int created = perform(p, new_op(FILE_CREATE, "a", 0, 10)), read = perform(p, new_op(FILE_READ, "a", 0, 10));
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(created, 0);
+    assert_int_equal(read, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        int thread = same_cpu_find(i ? "log-reads" : "log-changes");
+        assert_true(thread > 0);
+        assert_int_equal(sched_getaffinity(thread, sizeof found, &found), 0);
+        assert_true(CPU_EQUAL(&found, &all));
     }
 }
 
@@ -339,6 +362,7 @@ int main(void)
         TEST(a_change_with_more_is_done_before_the_next),
         TEST(a_sync_with_wait_is_done_by_submit_when_the_thread_sleeps),
         TEST(queued_changes_are_done_before_a_sync_with_wait),
+        TEST(its_threads_run_where_the_process_may),
         TEST(the_descriptor_is_readable_exactly_while_something_is_done),
         TEST(a_created_file_is_allocated_and_reads_as_zeros),
         TEST(data_ends_where_nothing_was_written_behind),
