@@ -222,7 +222,7 @@ def test_small_messages_are_handled_on_one_thread_and_large_ones_on_two(cluster)
     broker = cluster.broker()
     sleeps_during_bench(broker, *ONE_BY_ONE)  # by its end the I/O thread runs the loop
     assert sleeps_during_bench(broker, *ONE_BY_ONE) < 200
-    assert sleeps_during_bench(broker, *LARGE) > 100
+    assert sleeps_during_bench(broker, *LARGE) > 20  # fewer than messages, where these wait for a processor together
     sleeps_during_bench(broker, *ONE_BY_ONE)
     assert sleeps_during_bench(broker, *ONE_BY_ONE) < 200
 
