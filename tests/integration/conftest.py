@@ -60,6 +60,15 @@ class Process:
         self.popen.kill()
         self.popen.wait()
 
+    def pause(self):
+        """Sends SIGSTOP, and returns when no thread runs any more: the kernel stops them one after the other."""
+        self.popen.send_signal(signal.SIGSTOP)
+        until(lambda: all(state == "T" for state in self.states()))
+
+    def states(self):
+        tasks = pathlib.Path(f"/proc/{self.popen.pid}/task").iterdir()
+        return [(task / "stat").read_text().rsplit(") ", 1)[1][0] for task in tasks]
+
 
 class Answer:
     def __init__(self, response):

@@ -173,7 +173,7 @@ def test_a_stall_shows_in_the_latency_of_every_event_due_during_it(cluster, benc
     sidecar = cluster.sidecar(broker)
     b = bench("--events", 2000, "--rate", 500, "--producers", 1, "--window", 1, broker.ready["broker"])
     until_under_way(sidecar)
-    broker.popen.send_signal(signal.SIGSTOP)
+    broker.pause()
     time.sleep(1)  # the stall: a quarter of all events was due during it, though only one could be sent
     broker.popen.send_signal(signal.SIGCONT)
     out, err = b.communicate(timeout=60)

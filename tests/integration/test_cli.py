@@ -262,7 +262,7 @@ def test_a_stopped_broker_fails_the_probe_of_its_manifest(cluster):
     b = cluster.broker()
     probe[-2:] = ["1s", b.ready["broker"]]
     assert run(*probe).returncode == 0
-    b.popen.send_signal(signal.SIGSTOP)
+    b.pause()
     try:
         silent = run(*probe)
     finally:

@@ -59,13 +59,13 @@ def test_pub_sends_again_what_a_hung_broker_may_have_accepted_and_it_is_stored_o
     s.declare("q")
     environment = {"SLUICE_URL": "http://" + s.ready["http"]}
     try:
-        broker.popen.send_signal(signal.SIGSTOP)
+        broker.pause()
         pub = start("pub", "q", "a", "b", environment=environment)
         pub.wait_for("the broker is away; 'q' waits for it (--wait limits this)")
         broker.popen.send_signal(signal.SIGCONT)
         pub.wait_for("2 confirmed\n")
         assert ledger(s, "q")["accepted"] == 2
-        broker.popen.send_signal(signal.SIGSTOP)
+        broker.pause()
         pub = start("pub", "q", "c", "--wait", "2s", environment=environment)
         pub.wait_for("it may have been accepted, under an id made by this command")
         pub.wait_for("0 confirmed, 1 unknown: they may have been accepted")

@@ -84,7 +84,7 @@ def test_a_stopping_sidecar_answers_a_call_that_was_sent_as_unknown(cluster, bro
     s.declare("q")
     s.publish("q")
     receipt = s.take("q", wait="5s").json["events"][0]["receipt"]
-    broker.popen.send_signal(signal.SIGSTOP)
+    broker.pause()
     try:
         purging, looking, acking = (http.client.HTTPConnection(s.ready["ops"], timeout=30) for _ in range(3))
         purging.request("POST", "/v1/queues/q/purge")
@@ -159,7 +159,7 @@ def test_metrics_during_a_stop_have_at_least_the_sidecar_s_own(cluster, broker):
     assert len(s.take("q", wait="5s").json["events"]) == 1
     s.popen.send_signal(signal.SIGTERM)
     until(lambda: s.take("q").status == 503)
-    broker.popen.send_signal(signal.SIGSTOP)
+    broker.pause()
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:
             metrics = pool.submit(s.ops, "GET", "/metrics")

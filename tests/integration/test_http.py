@@ -227,7 +227,7 @@ def test_a_half_closed_client_gets_unknown_for_its_acks(q, broker):
     """The acks are on their way to a broker that is stopped for a moment. It counts them when it continues."""
     q.publish("q")
     body = json.dumps({"ack": [q.take("q", wait="5s").json["events"][0]["receipt"]]})
-    broker.popen.send_signal(signal.SIGSTOP)
+    broker.pause()
     try:
         with dial(q.ready["http"]) as connection:
             connection.sendall(f"POST /v1/queues/q/acks HTTP/1.1\r\n{HOST}Content-Length: {len(body)}\r\n\r\n{body}"

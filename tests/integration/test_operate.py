@@ -162,7 +162,7 @@ def ask_a_silent_broker(cluster):
     broker = cluster.broker()
     s = cluster.sidecar(broker, "--app-name", "shop")
     s.declare("q")
-    broker.popen.send_signal(signal.SIGSTOP)
+    broker.pause()
     try:
         with concurrent.futures.ThreadPoolExecutor(32) as pool:
             asked = [((method, pattern), pool.submit(s.ops, method, path_of(pattern)))
