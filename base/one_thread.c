@@ -25,7 +25,7 @@ void one_thread_open(struct one_thread *o, mono_t now)
 {
     cpu_set_t cpus;
     bool several = sched_getaffinity(0, sizeof cpus, &cpus) != 0 || CPU_COUNT(&cpus) > 1;
-    *o = (struct one_thread){ .decides = several, .one = true, .looked = now, .used = cpu_time() };
+    *o = (struct one_thread){ .allowed = true, .alone = !several, .one = true, .looked = now, .used = cpu_time() };
 }
 
 void one_thread_not_now(struct one_thread *o)
@@ -42,11 +42,11 @@ bool one_thread_next(bool one, int64_t passed, int64_t used, struct traffic traf
 bool one_thread_turn(struct one_thread *o, mono_t now, struct traffic traffic)
 {
     int64_t passed = now.ns - o->looked.ns;
-    if (!o->decides || passed < LOOK_MS * MONO_MS)
+    if (!o->allowed || passed < LOOK_MS * MONO_MS)
         return o->one;
     int64_t used = cpu_time();
     struct traffic t = { traffic.messages - o->so_far.messages, traffic.bytes - o->so_far.bytes };
-    o->one = one_thread_next(o->one, passed, used - o->used, t);
+    o->one = o->alone || one_thread_next(o->one, passed, used - o->used, t);
     o->looked = now;
     o->used = used;
     o->so_far = traffic;

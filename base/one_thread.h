@@ -1,6 +1,6 @@
 /* Decides whether an event loop and libzmq's I/O thread are to be one thread (io_thread.h) or two.
  *
- * One thread saves two switches between threads per message. That is most of the work where a message brings one event,
+ * One thread saves a switch between threads per message. That is a third of the work where a message brings one event,
  * and next to nothing where it brings hundreds; there two threads are better, for one reads a message while the other
  * works on the one before. They are also needed where one processor is not enough. */
 #ifndef SLUICE_BASE_ONE_THREAD_H
@@ -23,14 +23,15 @@ static inline void traffic_add(struct traffic *t, size_t bytes)
 
 /* Zeroed: always two. The loop owns it. */
 struct one_thread {
-    bool decides;          /* false: `one` is for good */
+    bool allowed;          /* false: always two */
+    bool alone;            /* there is only one processor to run on: one thread, whenever the I/O thread takes it */
     bool one;              /* what was decided last */
     mono_t looked;         /* the last look … */
     int64_t used;          /* … the process's CPU time by then, ns … */
     struct traffic so_far; /* … and its traffic */
 };
 
-/* Begins with one thread, and stays so if there is only one processor to run on. */
+/* Begins with one thread. */
 void one_thread_open(struct one_thread *o, mono_t now);
 /* Call when the loop begins on a thread of its own, be it that the I/O thread takes no guests yet: two threads until the
  * next look. */

@@ -1,6 +1,7 @@
 /* Time is given, not waited for; only the CPU time that the test itself uses is real. */
 #include "base/one_thread.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,6 +88,21 @@ static void who_is_not_taken_yet_tries_again_after_a_period(void **state)
     assert_true(one_thread_turn(&o, (mono_t){ 1060 * MONO_MS }, (struct traffic){ 100, 30000 }));
 }
 
+static void on_one_processor_there_is_always_one(void **state)
+{
+    (void)state;
+    cpu_set_t all, one;
+    struct one_thread o;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    one_thread_open(&o, (mono_t){ 0 });
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    one_thread_not_now(&o); /* the I/O thread is not there yet */
+    assert_true(one_thread_turn(&o, (mono_t){ 60 * MONO_MS }, (struct traffic){ 100, 100 * 40000 }));
+}
+
 static void who_may_not_has_two(void **state)
 {
     (void)state;
@@ -104,6 +120,7 @@ int main(void)
         cmocka_unit_test(who_has_nothing_to_do_has_one),
         cmocka_unit_test(it_is_decided_again_after_a_period),
         cmocka_unit_test(who_is_not_taken_yet_tries_again_after_a_period),
+        cmocka_unit_test(on_one_processor_there_is_always_one),
         cmocka_unit_test(who_may_not_has_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
