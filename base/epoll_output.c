@@ -17,7 +17,7 @@ struct interest {
     void *data;
     bool known;    /* registered by way of epoll_output_ctl */
     bool changed;  /* is in `held_back` */
-    bool had_room; /* the kernel reported room since it was registered: it is connected */
+    bool had_room; /* the kernel was asked for room, and no longer is: the socket is connected */
     bool was_told; /* that it has room, without asking; and it still wants to hear of it */
 };
 
@@ -51,7 +51,7 @@ static struct interest *interest_of(int fd)
 
 static void change(struct interest *i, int fd, const struct epoll_event *event)
 {
-    if (!(event->events & EPOLLOUT)) { /* libzmq takes it back only after it was told */
+    if (!(event->events & EPOLLOUT)) { /* libzmq takes it back only from sockets that are connected */
         i->had_room |= (i->kernel & EPOLLOUT) != 0;
         i->was_told = false;
     }

@@ -1,8 +1,9 @@
 /* Spares libzmq's I/O thread most of its calls of epoll_ctl. After every message that it wrote, libzmq asks epoll to
  * tell when the socket has room again, is told so at once, and takes the request back: two calls of epoll_ctl and an
- * extra round of the thread's loop. So requests are held back until the thread would sleep. A socket that once was
- * reported to have room is then reported to have room without asking; libzmq must expect such a report to be out of
- * date. Only if it still wants to hear of room after that does the request go to the kernel.
+ * extra round of the thread's loop. So requests are held back until the thread would sleep. A socket from which libzmq
+ * once took such a request back is then reported to have room without asking: it is connected (connecters never take
+ * theirs back), and its engine handles a write that finds no room (libzmq 4.3.4, stream_engine_base.cpp). Only if it
+ * still wants to hear of room after that does the request go to the kernel.
  *
  * One thread uses one of these, for one epoll. */
 #ifndef SLUICE_BASE_EPOLL_OUTPUT_H

@@ -219,7 +219,7 @@ static void arrive(struct visit *v)
 {
     host.visit = v;
     host.ready = 0;
-    host.due = (mono_t){ 0 };
+    host.due = MONO_AT_ONCE;
     memcpy(host.watched, nothing, sizeof nothing);
 }
 
@@ -289,10 +289,9 @@ static int wait_ns(int epoll_fd, struct epoll_event *events, int most, int64_t n
 }
 
 /* To the nanosecond, where the kernel can (since Linux 5.11): lingers of several processes end at the same moment. */
-static int wait_until(int epoll_fd, struct epoll_event *events, int most, mono_t until)
+static int wait_until(int epoll_fd, struct epoll_event *events, int most, mono_t now, mono_t until)
 {
     static atomic_bool cannot;
-    mono_t now = clock_now().mono;
     if (!atomic_load_explicit(&cannot, memory_order_relaxed)) {
         int count = wait_ns(epoll_fd, events, most, mono_before(now, until) ? until.ns - now.ns : 0);
         if (count >= 0 || !is_unknown_call(errno))
@@ -307,8 +306,8 @@ static int wait_until(int epoll_fd, struct epoll_event *events, int most, mono_t
  * calls again. */
 static int wait_with_guest(struct epoll_event *events, int most, int timeout)
 {
-    mono_t end = timeout < 0 ? MONO_NEVER : mono_add_ms(clock_now().mono, timeout);
-    return wait_until(host.epoll_fd, events, most, mono_min(end, host.due));
+    mono_t now = clock_now().mono, end = timeout < 0 ? MONO_NEVER : mono_add_ms(now, timeout);
+    return wait_until(host.epoll_fd, events, most, now, mono_min(end, host.due));
 }
 
 int io_thread_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)

@@ -1,5 +1,5 @@
 /* Runs an event loop on libzmq's I/O thread. With two threads each message that comes and each that leaves wakes the
- * other one: a descriptor written, polled and read, and a switch between threads, which together are most of the work
+ * other one: a descriptor written, polled and read, and a switch between threads, which together are a third of the work
  * for a message of one event.
  *
  * libzmq has no call for this. But a program may replace libc's epoll_wait by io_thread_epoll_wait (epoll_replace.c),

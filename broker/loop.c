@@ -27,9 +27,7 @@
 /* At the end: how long the disk may take for what waits for it, and again for the last checkpoint. */
 #define STOP_MS 10000
 /* If no event entered or left a queue in memory for so long, nobody else needs the loop while it waits for the disk. */
-#define QUIET_MS     1000
-
-#define MONO_AT_ONCE ((mono_t){ 0 })
+#define QUIET_MS 1000
 
 struct broker {
     struct store *store;
@@ -231,12 +229,14 @@ static bool run_as_guest(struct broker *b)
 
 static void run_here(struct broker *b)
 {
+    mono_t now = clock_now().mono;
     one_thread_not_now(&b->threads);
     do {
-        same_cpu_turn(&b->cpu, clock_now().mono);
+        same_cpu_turn(&b->cpu, now);
         bool more = turn(b);
         b->stop = net_wait(b->net, more ? MONO_AT_ONCE : due(b), b->stop_fd, data_fd(&b->data));
-    } while (!is_ending(b) && !one_thread_turn(&b->threads, clock_now().mono, net_traffic(b->net)));
+        now = clock_now().mono;
+    } while (!is_ending(b) && !one_thread_turn(&b->threads, now, net_traffic(b->net)));
     same_cpu_pause(&b->cpu);
 }
 

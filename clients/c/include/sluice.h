@@ -5,10 +5,9 @@
  *   if (sluice_publish_wait(s, "orders", &event, 1000, &sequence) != SLUICE_OK) ...
  *
  * Threads: a connection is one session with the broker, run by a thread of the library. Every function may be called
- * from any thread. Callbacks run one at a time on the library's thread (see also
- * sluice_epoll_wait): they must not block, and may call every function but
- * sluice_publish_wait and sluice_close, which return SLUICE_INVALID there. After a fork the connection belongs to the
- * parent; the child must not use it, not even to close it.
+ * from any thread. Callbacks run one at a time on the library's thread (see also sluice_epoll_wait): they must not
+ * block, and may call every function but sluice_publish_wait and sluice_close, which return SLUICE_INVALID there. After
+ * a fork the connection belongs to the parent; the child must not use it, not even to close it.
  *
  * NULL: a connection that is NULL, as a failed sluice_connect returned it, is accepted everywhere: publishing returns
  * SLUICE_INVALID, subscribing returns NULL, everything else does nothing. A NULL subscription may be unsubscribed;
