@@ -44,6 +44,23 @@ int main(void)
 }
 ]])
 
+# sluice_redirect_signals(LIBS): puts a copy of libzmq's archive, whose signals go through base/io_signal.h, in place of
+# the archive
+function(sluice_redirect_signals LIBS)
+    set(COPY ${PROJECT_BINARY_DIR}/libzmq-signals.a)
+    set(CALLS)
+    foreach(CALL getpid poll read write)
+        list(APPEND CALLS --redefine-sym ${CALL}=io_signal_${CALL})
+    endforeach()
+    execute_process(COMMAND ${CMAKE_OBJCOPY} ${CALLS} ${SLUICE_ARCHIVE_zmq} ${COPY} RESULT_VARIABLE FAILED)
+    if(FAILED)
+        message(STATUS "libzmq's signals go through the kernel, which costs time: objcopy cannot redirect them")
+        return()
+    endif()
+    list(TRANSFORM ${LIBS} REPLACE "^${SLUICE_ARCHIVE_zmq}$" ${COPY})
+    set(${LIBS} ${${LIBS}} PARENT_SCOPE)
+endfunction()
+
 # Sets SLUICE_ARCHIVES_WORK and SLUICE_ARCHIVE_LIBS.
 macro(sluice_check_archives)
     set(SLUICE_ARCHIVES_WORK OFF)
@@ -88,5 +105,6 @@ endfunction()
 
 sluice_check_archives()
 if(SLUICE_ARCHIVES_WORK)
+    sluice_redirect_signals(SLUICE_ARCHIVE_LIBS)
     sluice_offer_archives()
 endif()

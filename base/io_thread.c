@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/epoll_output.h"
+#include "base/io_signal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -20,6 +21,8 @@
 #include <unistd.h>
 
 #define NUMBERS 9999u /* more do not fit into a thread's name beside that */
+/* Reports that need no system call may follow each other so often, before the kernel is asked, too. */
+#define REPORTS_IN_A_ROW 8
 
 /* A guest while it is at the I/O thread, or asks to be taken. */
 struct visit {
@@ -41,6 +44,7 @@ static struct {
     int watched[IO_GUEST_FDS];
     unsigned ready;
     mono_t due;
+    unsigned reports_in_a_row;
 } host;
 
 /* Data of our events in the I/O thread's epoll: one address per descriptor, the last for the bell. */
@@ -93,6 +97,7 @@ static int number_of_thread(void)
 static void stop_hosting(void *unused)
 {
     (void)unused;
+    io_signal_end();
     pthread_mutex_lock(&lock);
     struct visit *there = host.visit, *asks = atomic_exchange(&asking, NULL);
     close(bell);
@@ -147,12 +152,14 @@ static bool start_hosting(int epoll_fd)
     pthread_once(&once, prepare);
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     host.epoll_fd = epoll_fd;
+    io_signal_begin(epoll_fd);
     if (fd >= 0 && has_exit_key && pthread_setspecific(exit_key, &host) == 0 && add(fd, &marks[IO_GUEST_FDS])) {
         bell = fd;
         hosting = number;
         epoll_output_begin();
         return true;
     }
+    io_signal_end();
     if (has_exit_key)
         pthread_setspecific(exit_key, NULL);
     if (fd >= 0)
@@ -204,12 +211,16 @@ static bool watch(const int fds[IO_GUEST_FDS])
 {
     bool fine = true;
     for (unsigned i = 0; i < IO_GUEST_FDS; i++) {
-        if (fds[i] != host.watched[i] && host.watched[i] >= 0)
+        if (fds[i] != host.watched[i] && host.watched[i] >= 0) {
+            io_signal_unwatch(host.watched[i]);
             io_thread_epoll_ctl(host.epoll_fd, EPOLL_CTL_DEL, host.watched[i], NULL);
+        }
     }
     for (unsigned i = 0; i < IO_GUEST_FDS; i++) {
-        if (fds[i] != host.watched[i] && fds[i] >= 0)
+        if (fds[i] != host.watched[i] && fds[i] >= 0) {
             fine = add(fds[i], &marks[i]) && fine;
+            io_signal_watch(fds[i], &marks[i]);
+        }
         host.watched[i] = fds[i];
     }
     return fine;
@@ -304,10 +315,30 @@ static int wait_until(int epoll_fd, struct epoll_event *events, int most, mono_t
 
 /* The loop's deadline may come before libzmq's timeout. Returning 0 then is harmless: libzmq looks at its timers and
  * calls again. */
-static int wait_with_guest(struct epoll_event *events, int most, int timeout)
+static int wait_as_host(struct epoll_event *events, int most, int timeout)
 {
+    if (timeout == 0 || !host.visit || host.due.ns == MONO_NEVER.ns)
+        return wait_ms(host.epoll_fd, events, most, timeout);
     mono_t now = clock_now().mono, end = timeout < 0 ? MONO_NEVER : mono_add_ms(now, timeout);
     return wait_until(host.epoll_fd, events, most, now, mono_min(end, host.due));
+}
+
+/* What is to be handled before the thread may sleep, without a system call. */
+static int report(struct epoll_event *events, int most)
+{
+    int signals = io_signal_report(events, most);
+    return signals + epoll_output_report(host.epoll_fd, events + signals, most - signals);
+}
+
+static int report_or_wait(struct epoll_event *events, int most, int timeout)
+{
+    int reports = report(events, most);
+    if (reports == most || (reports > 0 && host.reports_in_a_row++ < REPORTS_IN_A_ROW))
+        return reports;
+    host.reports_in_a_row = 0;
+    int count = wait_as_host(events + reports, most - reports, reports ? 0 : timeout);
+    io_signal_reported(events + reports, count);
+    return count < 0 && reports ? reports : reports + count;
 }
 
 int io_thread_epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
@@ -326,10 +357,6 @@ int io_thread_epoll_wait(int epoll_fd, struct epoll_event *events, int most, int
         arrive(v);
     if (host.visit)
         run_guest();
-    int reports = epoll_output_report(epoll_fd, events, most);
-    if (reports)
-        return reports;
-    bool has_deadline = host.visit && host.due.ns != MONO_NEVER.ns;
-    int count = has_deadline ? wait_with_guest(events, most, timeout) : wait_ms(epoll_fd, events, most, timeout);
+    int count = report_or_wait(events, most, timeout);
     return count > 0 ? take_own(events, count) : count;
 }
