@@ -50,7 +50,6 @@ static struct {
 /* Data of our events in the I/O thread's epoll: one address per descriptor, the last for the bell. */
 static char marks[IO_GUEST_FDS + 1];
 static _Thread_local enum { UNKNOWN, HOST, OTHER } role;
-static const int nothing[IO_GUEST_FDS] = { -1, -1, -1, -1, -1 };
 
 static void leave(struct visit *v)
 {
@@ -228,10 +227,11 @@ static bool watch(const int fds[IO_GUEST_FDS])
 
 static void arrive(struct visit *v)
 {
+    const struct io_guest nothing = io_guest(NULL, NULL);
     host.visit = v;
     host.ready = 0;
     host.due = MONO_AT_ONCE;
-    memcpy(host.watched, nothing, sizeof nothing);
+    memcpy(host.watched, nothing.fds, sizeof host.watched);
 }
 
 /* Runs the guest's turn if it is time. A guest that cannot wait here has to go on elsewhere. */
@@ -245,7 +245,7 @@ static void run_guest(void)
     host.ready = 0;
     if (g->turn(g->of, ready, &host.due) && watch(g->fds))
         return;
-    watch(nothing);
+    watch(io_guest(NULL, NULL).fds);
     host.visit = NULL;
     leave(v);
 }

@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-#define IO_GUEST_FDS 5
+#define IO_GUEST_FDS 7
 /* The name of an I/O thread, by its number. */
 #define IO_THREAD_NAME "%d/ZMQbg/IO/0"
 
@@ -29,6 +29,15 @@ struct io_guest {
      * next to be opened may have the same number. */
     int fds[IO_GUEST_FDS];
 };
+
+/* A guest that waits for nothing yet. */
+static inline struct io_guest io_guest(void *of, bool (*turn)(void *of, unsigned ready, mono_t *due))
+{
+    struct io_guest g = { .of = of, .turn = turn };
+    for (unsigned i = 0; i < IO_GUEST_FDS; i++)
+        g.fds[i] = -1;
+    return g;
+}
 
 /* A number for a ZeroMQ context whose I/O thread is to take a guest. Set it as the context's ZMQ_THREAD_NAME_PREFIX
  * before its first socket: the thread is recognised by its name. 0, which takes none, if 9,999 are in use. */

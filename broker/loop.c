@@ -221,7 +221,7 @@ static bool guest_turn(void *of, unsigned ready, mono_t *next)
 /* False: the I/O thread takes no guests, or not yet. */
 static bool run_as_guest(struct broker *b)
 {
-    b->guest = (struct io_guest){ .of = b, .turn = guest_turn };
+    b->guest = io_guest(b, guest_turn);
     b->guest.fds[FD_STOP] = b->stop_fd;
     b->guest.fds[FD_DISK] = data_fd(&b->data);
     return io_thread_host(b->io_thread, &b->guest);

@@ -89,7 +89,7 @@ static void serve(struct sidecar *s, const struct sidecar_options *options, int 
         sidecar_run(s, signal_fd);
     while (!take_signal(signal_fd));
     watch_signals(signal_fd, false);
-    sidecar_stop(s, signal_fd);
+    sidecar_stop(s);
     sidecar_close(s);
 }
 

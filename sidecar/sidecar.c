@@ -1,5 +1,4 @@
-/* One thread, one event loop: the descriptors of libmicrohttpd, ZeroMQ and libcurl are nested in one epoll. Requests
- * that arrive in the same turn share frames to the broker, and their answers are sent together. */
+/* One thread, one event loop, which waits for the descriptors of libmicrohttpd, ZeroMQ and libcurl. Requests that arrive in the same turn share frames to the broker, and their answers are sent together. */
 #include "sidecar/sidecar.h"
 
 #include "base/clock.h"
@@ -8,9 +7,11 @@
 #include "base/xalloc.h"
 #include "sidecar/sidecar_priv.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -61,24 +62,26 @@ static bool listen_all(struct sidecar *s, struct error *e)
     return true;
 }
 
-static bool watch(struct sidecar *s, int fd)
+/* The order of sidecar.fds. */
+enum { FD_CONTROL, FD_INBOX, FD_PUSH, FD_STOP, FD_HTTP, FDS = FD_HTTP + HTTP_FDS };
+static_assert(FDS <= IO_GUEST_FDS, "the I/O thread waits for all of them");
+
+static bool watch(struct sidecar *s, unsigned i)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
-    return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+    return s->fds[i] < 0 || epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->fds[i], &event) == 0;
 }
 
 static bool watch_all(struct sidecar *s, struct error *e)
 {
-    int fds[6];
-    size_t count = http_fds(s->http, fds);
-    uplink_fds(s->uplink, &s->control_fd, &s->inbox_fd);
-    fds[count] = s->control_fd;
-    fds[count + 1] = s->inbox_fd;
-    fds[count + 2] = push_fd(s->push);
+    memcpy(s->fds, io_guest(NULL, NULL).fds, sizeof s->fds);
+    uplink_fds(s->uplink, &s->fds[FD_CONTROL], &s->fds[FD_INBOX]);
+    s->fds[FD_PUSH] = push_fd(s->push);
+    http_fds(s->http, &s->fds[FD_HTTP]);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     bool fine = s->epoll_fd >= 0;
-    for (size_t i = 0; i < count + 3; i++)
-        fine = fine && watch(s, fds[i]);
+    for (unsigned i = 0; i < FDS; i++)
+        fine = fine && watch(s, i);
     return fine || error_set(e, "cannot poll: %s", strerror(errno));
 }
 
@@ -172,28 +175,27 @@ static mono_t due(const struct sidecar *s)
     return mono_min(due, mono_min(heap_trim_due(&s->heap), drain_due(s)));
 }
 
-/* Waits at most so long for something to do. True when stop_fd is readable. */
-static bool poll_all(struct sidecar *s, int stop_fd, int ms)
+/* Bit i of `ready`: fds[i] is readable. */
+static void hear(struct sidecar *s, unsigned ready)
 {
-    struct epoll_event events[8];
-    int count = epoll_wait(s->epoll_fd, events, 8, ms);
-    bool stop = false, control = false, inbox = false;
-    for (int i = 0; i < count; i++) {
-        int fd = events[i].data.fd;
-        stop |= fd == stop_fd;
-        control |= fd == s->control_fd;
-        inbox |= fd == s->inbox_fd;
-        http_readable(s->http, fd);
+    s->stop = ready >> FD_STOP & 1;
+    uplink_heard(s->uplink, ready >> FD_CONTROL & 1, ready >> FD_INBOX & 1);
+    for (unsigned i = FD_HTTP; i < FDS; i++) {
+        if (ready >> i & 1)
+            http_readable(s->http, s->fds[i]);
     }
-    uplink_heard(s->uplink, control, inbox);
-    return stop;
 }
 
-/* Waits for the next thing to do. True when stop_fd is readable. */
-static bool wait_for_work(struct sidecar *s, int stop_fd, mono_t latest)
+/* Waits for the next thing to do. */
+static void wait_for_work(struct sidecar *s, mono_t latest)
 {
+    struct epoll_event events[FDS];
     int64_t ms = s->busy ? 0 : mono_wait_ms(mono_min(latest, due(s)), clock_now().mono);
-    return poll_all(s, stop_fd, ms > 60000 ? 60000 : (int)ms);
+    int count = epoll_wait(s->epoll_fd, events, FDS, ms > 60000 ? 60000 : (int)ms);
+    unsigned ready = 0;
+    for (int i = 0; i < count; i++)
+        ready |= 1u << events[i].data.u32;
+    hear(s, ready);
 }
 
 /* ------------------------------------------------------------------ on the I/O thread, or on the caller's */
@@ -212,10 +214,7 @@ static bool better_one_thread(struct sidecar *s)
 static bool guest_turn(void *of, unsigned ready, mono_t *next)
 {
     struct sidecar *s = of;
-    if (ready)
-        s->stop = poll_all(s, s->stop_fd, 0);
-    else
-        uplink_heard(s->uplink, false, false);
+    hear(s, ready);
     if (s->stop)
         return false;
     turn(s);
@@ -226,7 +225,8 @@ static bool guest_turn(void *of, unsigned ready, mono_t *next)
 /* False: the I/O thread takes no guests, or not yet. */
 static bool run_as_guest(struct sidecar *s)
 {
-    struct io_guest g = { .of = s, .turn = guest_turn, .fds = { s->epoll_fd, -1, -1, -1, -1 } };
+    struct io_guest g = io_guest(s, guest_turn);
+    memcpy(g.fds, s->fds, sizeof g.fds);
     return io_thread_host(s->io_thread, &g);
 }
 
@@ -235,14 +235,14 @@ static void run_here(struct sidecar *s)
     one_thread_not_now(&s->threads);
     do {
         turn(s);
-        s->stop = wait_for_work(s, s->stop_fd, MONO_NEVER);
+        wait_for_work(s, MONO_NEVER);
     } while (!s->stop && !better_one_thread(s));
 }
 
 void sidecar_run(struct sidecar *s, int stop_fd)
 {
-    watch(s, stop_fd);
-    s->stop_fd = stop_fd;
+    s->fds[FD_STOP] = stop_fd;
+    watch(s, FD_STOP);
     s->stop = false;
     while (!s->stop) {
         if (!s->threads.one || !run_as_guest(s))
@@ -250,26 +250,25 @@ void sidecar_run(struct sidecar *s, int stop_fd)
     }
 }
 
-/* Runs until `done`, `end`, or stop_fd is readable. True if it was stop_fd. */
-static bool run_until(struct sidecar *s, int stop_fd, mono_t end, bool (*done)(const struct sidecar *s))
+/* Runs until `done` or `end`. */
+static void run_until(struct sidecar *s, mono_t end, bool (*done)(const struct sidecar *s))
 {
-    bool stop = false;
     turn(s);
-    while (!stop && !done(s) && mono_before(clock_now().mono, end)) {
-        stop = wait_for_work(s, stop_fd, end);
+    while (!done(s) && mono_before(clock_now().mono, end)) {
+        wait_for_work(s, end);
         turn(s);
     }
-    return stop;
 }
 
+/* A second signal hurries the first two phases of the end. */
 static bool is_drained(const struct sidecar *s)
 {
-    return uplink_is_drained(s->uplink);
+    return s->stop || uplink_is_drained(s->uplink);
 }
 
 static bool is_quiet(const struct sidecar *s)
 {
-    return uplink_is_quiet(s->uplink);
+    return s->stop || uplink_is_quiet(s->uplink);
 }
 
 static bool is_idle(const struct sidecar *s)
@@ -284,9 +283,9 @@ static bool has_said_bye(const struct sidecar *s)
 }
 
 /* Publishes that are still waiting are answered 504: their result is unknown. */
-static void log_undecided(const struct sidecar *s, bool hurry)
+static void log_undecided(const struct sidecar *s)
 {
-    if (hurry)
+    if (s->stop)
         drain_log(s, LOG_WARN, "a second signal: ending at once");
     else if (!is_quiet(s))
         drain_log(s, LOG_WARN, "ending; publishes that are not decided are answered as unknown");
@@ -294,23 +293,24 @@ static void log_undecided(const struct sidecar *s, bool hurry)
 
 /* New connections are accepted until the events that were handed out are settled, because the acks may come on new
  * ones. */
-void sidecar_stop(struct sidecar *s, int stop_fd)
+void sidecar_stop(struct sidecar *s)
 {
     s->now = clock_now();
+    s->stop = false;
     drain_begin(s);
-    bool hurry = run_until(s, stop_fd, s->drain_end, is_drained);
+    run_until(s, s->drain_end, is_drained);
     http_stop_listening(s->http);
     mono_t flush_end = mono_add_ms(clock_now().mono, FLUSH_MS);
-    if (!hurry && !is_quiet(s))
+    if (!is_quiet(s))
         drain_log(s, LOG_INFO, "waiting for publishes to be decided, for the rest of drain_limit but at least 2s");
-    if (!hurry)
-        hurry = run_until(s, stop_fd, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
-    log_undecided(s, hurry);
+    if (!s->stop)
+        run_until(s, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
+    log_undecided(s);
     s->now = clock_now();
     http_abandon(s->http);
-    run_until(s, -1, mono_add_ms(s->now.mono, ANSWERS_MS), is_idle);
+    run_until(s, mono_add_ms(s->now.mono, ANSWERS_MS), is_idle);
     uplink_bye(s->uplink, s->now);
-    run_until(s, -1, mono_add_ms(clock_now().mono, FAREWELL_MS), has_said_bye);
+    run_until(s, mono_add_ms(clock_now().mono, FAREWELL_MS), has_said_bye);
 }
 
 void sidecar_close(struct sidecar *s)

@@ -4,6 +4,7 @@
 #define SLUICE_SIDECAR_PRIV_H
 
 #include "base/heap_trim.h"
+#include "base/io_thread.h"
 #include "base/log.h"
 #include "base/one_thread.h"
 #include "sidecar/http/server.h"
@@ -59,11 +60,11 @@ struct sidecar {
     bool busy; /* something came up after the uplink ran in this turn: run the next turn at once */
     uint64_t random_counter;
     uint8_t random_key[32];
-    int epoll_fd, control_fd, inbox_fd;
+    int epoll_fd;
+    int fds[IO_GUEST_FDS]; /* what it waits for, or -1; sidecar.c has their order */
+    bool stop;             /* stop_fd is readable */
     struct one_thread threads;
     int io_thread;
-    int stop_fd; /* during sidecar_run … */
-    bool stop;   /* … it is readable */
 };
 
 extern const struct http_handler jobs_http;

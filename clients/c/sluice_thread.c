@@ -179,8 +179,9 @@ static bool guest_turn(void *of, unsigned ready, mono_t *due)
 /* False: the I/O thread takes no guests, or not yet. */
 static bool run_as_guest(struct sluice *s)
 {
-    struct io_guest g = { .of = s, .turn = guest_turn, .fds = { [2] = s->wake_fd, -1, -1 } };
+    struct io_guest g = io_guest(s, guest_turn);
     binding_fds(s->binding, &g.fds[0], &g.fds[1]);
+    g.fds[2] = s->wake_fd;
     return io_thread_host(s->io_thread, &g);
 }
 

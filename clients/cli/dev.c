@@ -131,7 +131,7 @@ static bool run(struct dev *d, const char *token, void *zmq, struct error *e)
         sidecar_run(s, signal_fd);
         if (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
             log_stopping("dev", info.ssi_signo, info.ssi_pid);
-        sidecar_stop(s, signal_fd);
+        sidecar_stop(s);
         sidecar_close(s);
     }
     stop_broker(d, thread);

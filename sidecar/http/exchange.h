@@ -7,7 +7,7 @@
 
 #include <microhttpd.h>
 
-#define LISTENERS 3u
+#define LISTENERS HTTP_FDS
 
 struct listener {
     struct http_server *server;

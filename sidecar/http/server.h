@@ -60,7 +60,8 @@ void http_abandon(struct http_server *s);
 /* Closes the listening sockets: no new connections are accepted, and each open one closes after its next response. */
 void http_stop_listening(struct http_server *s);
 
-/* ---- for the event loop: file descriptors to poll (level-triggered); `fds` has room for 3; returns how many */
+#define HTTP_FDS 3u
+/* ---- for the event loop: file descriptors to poll (level-triggered), at most HTTP_FDS; returns how many */
 size_t http_fds(const struct http_server *s, int *fds);
 /* `fd` was readable: the next http_run serves its listener. Listeners without such a call are skipped, because running
  * them costs system calls. */

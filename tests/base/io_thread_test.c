@@ -58,7 +58,8 @@ static int open_loop(void **state)
                      5); /* the I/O thread is there, for it passed that */
     for (int i = 0; i < 2; i++)
         l.events[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    l.guest = (struct io_guest){ .of = &l, .fds = { l.events[0], -1, -1, -1, -1 } };
+    l.guest = io_guest(&l, NULL);
+    l.guest.fds[0] = l.events[0];
     *state = &l;
     return 0;
 }
