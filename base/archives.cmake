@@ -57,8 +57,9 @@ function(sluice_redirect_signals LIBS)
         message(STATUS "libzmq's signals go through the kernel, which costs time: objcopy cannot redirect them")
         return()
     endif()
-    list(TRANSFORM ${LIBS} REPLACE "^${SLUICE_ARCHIVE_zmq}$" ${COPY})
-    set(${LIBS} ${${LIBS}} PARENT_SCOPE)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${SLUICE_ARCHIVE_zmq}) # copied again when updated
+    string(REPLACE "${SLUICE_ARCHIVE_zmq}" "${COPY}" CHANGED "${${LIBS}}")
+    set(${LIBS} ${CHANGED} PARENT_SCOPE)
 endfunction()
 
 # Sets SLUICE_ARCHIVES_WORK and SLUICE_ARCHIVE_LIBS.

@@ -1,4 +1,5 @@
-/* One thread, one event loop, which waits for the descriptors of libmicrohttpd, ZeroMQ and libcurl. Requests that arrive in the same turn share frames to the broker, and their answers are sent together. */
+/* One thread, one event loop, which waits for the descriptors of libmicrohttpd, ZeroMQ and libcurl. Requests that
+ * arrive in the same turn share frames to the broker, and their answers are sent together. */
 #include "sidecar/sidecar.h"
 
 #include "base/clock.h"
