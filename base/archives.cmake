@@ -45,21 +45,25 @@ int main(void)
 ]])
 
 # sluice_redirect_signals(LIBS): puts a copy of libzmq's archive, whose signals go through base/io_signal.h, in place of
-# the archive
+# the archive. Sets SLUICE_SIGNALS_REDIRECTED. All of poll, read and write must be redirected, or none.
 function(sluice_redirect_signals LIBS)
     set(COPY ${PROJECT_BINARY_DIR}/libzmq-signals.a)
-    set(CALLS)
+    set(RENAMES)
     foreach(CALL getpid poll read write)
-        list(APPEND CALLS --redefine-sym ${CALL}=io_signal_${CALL})
+        list(APPEND RENAMES --redefine-sym ${CALL}=io_signal_${CALL})
     endforeach()
-    execute_process(COMMAND ${CMAKE_OBJCOPY} ${CALLS} ${SLUICE_ARCHIVE_zmq} ${COPY} RESULT_VARIABLE FAILED)
-    if(FAILED)
-        message(STATUS "libzmq's signals go through the kernel, which costs time: objcopy cannot redirect them")
-        return()
-    endif()
+    execute_process(COMMAND ${CMAKE_OBJCOPY} ${RENAMES} ${SLUICE_ARCHIVE_zmq} ${COPY} RESULT_VARIABLE FAILED)
+    execute_process(COMMAND ${CMAKE_NM} -u ${COPY} OUTPUT_VARIABLE UNDEFINED ERROR_QUIET)
+    foreach(CALL poll read write)
+        if(FAILED OR NOT UNDEFINED MATCHES "U io_signal_${CALL}\n")
+            message(STATUS "libzmq's signals go through the kernel, which costs time: its ${CALL} cannot be redirected")
+            return()
+        endif()
+    endforeach()
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${SLUICE_ARCHIVE_zmq}) # copied again when updated
     string(REPLACE "${SLUICE_ARCHIVE_zmq}" "${COPY}" CHANGED "${${LIBS}}")
     set(${LIBS} ${CHANGED} PARENT_SCOPE)
+    set(SLUICE_SIGNALS_REDIRECTED ON PARENT_SCOPE)
 endfunction()
 
 # Sets SLUICE_ARCHIVES_WORK and SLUICE_ARCHIVE_LIBS.

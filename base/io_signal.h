@@ -2,9 +2,9 @@
  *
  * libzmq's threads wake each other by eventfds, which they write, poll and read; each time they also ask for their
  * process's number, to see whether it forked. While an event loop is a guest of the I/O thread (io_thread.h), both ends
- * of nearly every such signal are the same thread, and these calls are nine of the thirteen per event that come one by
- * one. So the programs link a copy of libzmq's archive whose getpid, poll, read and write are the functions below
- * (archives.cmake); in libzmq, nothing but its signals calls the last two.
+ * of nearly every such signal are the same thread. Where events come one by one, nine of the thirteen system calls per
+ * event were these. So the programs link a copy of libzmq's archive whose getpid, poll, read and write are the functions
+ * below (archives.cmake). libzmq's other calls of them have no descriptor that is watched here.
  *
  * A signal of the I/O thread to itself is noted, and reported by its next epoll_wait. A descriptor that epoll has not
  * reported is taken for not readable: if it is, epoll will report it before the thread sleeps. Signals from and to other
@@ -23,7 +23,8 @@ void io_signal_begin(int epoll_fd);
 void io_signal_end(void);
 /* Epoll reports the descriptor by this `data`; at most IO_GUEST_FDS at a time. */
 void io_signal_watch(int fd, void *data);
-/* No longer. Call before anybody else reads the descriptor: a signal that was not seen is passed on to the kernel. */
+/* No longer. A signal that was not seen is passed on to the kernel, so that whoever reads the descriptor next hears of
+ * it. A socket may have been closed in the same turn: while it has a signal to read, its owner keeps it open. */
 void io_signal_unwatch(int fd);
 /* What epoll has reported. */
 void io_signal_reported(const struct epoll_event *events, int count);

@@ -80,7 +80,7 @@ static bool watch_all(struct sidecar *s, struct error *e)
     s->fds[FD_PUSH] = push_fd(s->push);
     http_fds(s->http, &s->fds[FD_HTTP]);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    bool fine = s->epoll_fd >= 0;
+    bool fine = s->epoll_fd >= 0 && s->fds[FD_CONTROL] >= 0 && s->fds[FD_INBOX] >= 0 && s->fds[FD_PUSH] >= 0;
     for (unsigned i = 0; i < FDS; i++)
         fine = fine && watch(s, i);
     return fine || error_set(e, "cannot poll: %s", strerror(errno));
@@ -307,6 +307,7 @@ void sidecar_stop(struct sidecar *s)
     if (!s->stop)
         run_until(s, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
     log_undecided(s);
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->fds[FD_STOP], NULL); /* nobody reads it any more */
     s->now = clock_now();
     http_abandon(s->http);
     run_until(s, mono_add_ms(s->now.mono, ANSWERS_MS), is_idle);

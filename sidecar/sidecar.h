@@ -17,8 +17,8 @@ struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, c
 void sidecar_allow_one_thread(struct sidecar *s, int io_thread);
 /* Runs until stop_fd is readable. */
 void sidecar_run(struct sidecar *s, int stop_fd);
-/* Orderly shutdown: drains (for at most options.drain_limit, or until sidecar_run's stop_fd is readable once more), stops
- * accepting connections, and says goodbye to the broker. */
+/* Orderly shutdown: drains (for at most options.drain_limit, or until sidecar_run's stop_fd is readable once more),
+ * stops accepting connections, and says goodbye to the broker. */
 void sidecar_stop(struct sidecar *s);
 /* Frees it, without a shutdown of its own; NULL is allowed. */
 void sidecar_close(struct sidecar *s);
