@@ -63,26 +63,26 @@ static bool listen_all(struct sidecar *s, struct error *e)
     return true;
 }
 
-/* The order of sidecar.fds. */
+/* The order of sidecar.guest.fds. */
 enum { FD_CONTROL, FD_INBOX, FD_PUSH, FD_STOP, FD_HTTP, FDS = FD_HTTP + HTTP_FDS };
 static_assert(FDS <= IO_GUEST_FDS, "the I/O thread waits for all of them");
 
 static bool watch(struct sidecar *s, unsigned i)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
-    return s->fds[i] < 0 || epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->fds[i], &event) == 0;
+    return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->guest.fds[i], &event) == 0;
 }
 
 static bool watch_all(struct sidecar *s, struct error *e)
 {
-    memcpy(s->fds, io_guest(NULL, NULL).fds, sizeof s->fds);
-    uplink_fds(s->uplink, &s->fds[FD_CONTROL], &s->fds[FD_INBOX]);
-    s->fds[FD_PUSH] = push_fd(s->push);
-    http_fds(s->http, &s->fds[FD_HTTP]);
+    int *fds = s->guest.fds;
+    uplink_fds(s->uplink, &fds[FD_CONTROL], &fds[FD_INBOX]);
+    fds[FD_PUSH] = push_fd(s->push);
+    unsigned last = FD_HTTP + (unsigned)http_fds(s->http, &fds[FD_HTTP]);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    bool fine = s->epoll_fd >= 0 && s->fds[FD_CONTROL] >= 0 && s->fds[FD_INBOX] >= 0 && s->fds[FD_PUSH] >= 0;
-    for (unsigned i = 0; i < FDS; i++)
-        fine = fine && watch(s, i);
+    bool fine = s->epoll_fd >= 0;
+    for (unsigned i = 0; i < last; i++)
+        fine = fine && (i == FD_STOP || watch(s, i));
     return fine || error_set(e, "cannot poll: %s", strerror(errno));
 }
 
@@ -139,6 +139,7 @@ struct sidecar *sidecar_open(void *zmq, const struct sidecar_options *options, c
     }
     struct sidecar *s = xcalloc(1, sizeof *s);
     s->options = options;
+    s->guest = io_guest(s, NULL);
     s->epoll_fd = -1;
     s->now = clock_now();
     s->started = s->now.mono;
@@ -183,7 +184,7 @@ static void hear(struct sidecar *s, unsigned ready)
     uplink_heard(s->uplink, ready >> FD_CONTROL & 1, ready >> FD_INBOX & 1);
     for (unsigned i = FD_HTTP; i < FDS; i++) {
         if (ready >> i & 1)
-            http_readable(s->http, s->fds[i]);
+            http_readable(s->http, s->guest.fds[i]);
     }
 }
 
@@ -226,9 +227,8 @@ static bool guest_turn(void *of, unsigned ready, mono_t *next)
 /* False: the I/O thread takes no guests, or not yet. */
 static bool run_as_guest(struct sidecar *s)
 {
-    struct io_guest g = io_guest(s, guest_turn);
-    memcpy(g.fds, s->fds, sizeof g.fds);
-    return io_thread_host(s->io_thread, &g);
+    s->guest.turn = guest_turn;
+    return io_thread_host(s->io_thread, &s->guest);
 }
 
 static void run_here(struct sidecar *s)
@@ -242,7 +242,7 @@ static void run_here(struct sidecar *s)
 
 void sidecar_run(struct sidecar *s, int stop_fd)
 {
-    s->fds[FD_STOP] = stop_fd;
+    s->guest.fds[FD_STOP] = stop_fd;
     watch(s, FD_STOP);
     s->stop = false;
     while (!s->stop) {
@@ -307,7 +307,7 @@ void sidecar_stop(struct sidecar *s)
     if (!s->stop)
         run_until(s, mono_before(flush_end, s->drain_end) ? s->drain_end : flush_end, is_quiet);
     log_undecided(s);
-    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->fds[FD_STOP], NULL); /* nobody reads it any more */
+    epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->guest.fds[FD_STOP], NULL); /* nobody reads it any more */
     s->now = clock_now();
     http_abandon(s->http);
     run_until(s, mono_add_ms(s->now.mono, ANSWERS_MS), is_idle);

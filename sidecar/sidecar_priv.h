@@ -60,8 +60,8 @@ struct sidecar {
     bool busy; /* something came up after the uplink ran in this turn: run the next turn at once */
     uint64_t random_counter;
     uint8_t random_key[32];
-    int epoll_fd;
-    int fds[IO_GUEST_FDS]; /* what it waits for, or -1; sidecar.c has their order */
+    struct io_guest guest; /* its fds, in the order of sidecar.c, are what the sidecar waits for … */
+    int epoll_fd;          /* … and this waits for them on a thread of its own */
     bool stop;             /* stop_fd is readable */
     struct one_thread threads;
     int io_thread;
