@@ -242,9 +242,12 @@ struct log {
     uint32_t changes;        /* its operations that are not done */
     uint64_t commit_through; /* its last group */
     uint64_t commit_bytes;
-    bool may_wait;        /* log_may_wait() */
-    uint32_t quick_syncs; /* in a row, up to now (log_wait.c) */
-    bool sync_waits;      /* LOG_SYNC_INTERVAL: something was written since the last sync */
+    bool may_wait; /* log_may_wait() */
+    /* log_wait.c */
+    uint32_t calm_syncs;    /* since the last stall, up to now */
+    uint64_t usual_sync_ns; /* smoothed duration of a sync with the writes before it */
+    uint64_t sync_ns;       /* of the writes since the last sync */
+    bool sync_waits;        /* LOG_SYNC_INTERVAL: something was written since the last sync */
     mono_t next_sync;
 
     struct log_queue *queues;

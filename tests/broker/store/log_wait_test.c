@@ -8,8 +8,9 @@
 
 #include <cmocka.h>
 
-#define ROW  64u     /* quick syncs after which the disk is trusted */
-#define SLOW 300001u /* ns of a sync that is not quick */
+#define ROW   64u       /* syncs without a stall after which the disk is trusted */
+#define QUICK 1000000u  /* ns that a sync may take on average */
+#define STALL 50000000u /* ns of one that is a stall */
 
 static struct model m;
 
@@ -45,17 +46,17 @@ static bool waits_for(uint32_t size)
     return waited;
 }
 
-static void sync_quickly(unsigned times)
+static void sync_without_waiting(unsigned times)
 {
     for (unsigned i = 0; i < times; i++)
         assert_false(waits_for(50));
 }
 
-static void flush_waits_after_a_row_of_quick_syncs_if_it_may(void **state)
+static void flush_waits_after_a_row_of_syncs_if_it_may(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
-    sync_quickly(ROW);
+    sync_without_waiting(ROW);
     for (unsigned i = 0; i < 5; i++)
         assert_true(waits_for(50));
     log_may_wait(m.log, false);
@@ -64,39 +65,70 @@ static void flush_waits_after_a_row_of_quick_syncs_if_it_may(void **state)
     assert_true(waits_for(50));
 }
 
-static void a_slow_sync_begins_the_row_anew(void **state)
+static void syncs_that_are_slow_on_average_are_not_waited_for(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
-    sync_quickly(ROW);
-    disk_set_sync_ns(m.disk, SLOW);
+    disk_set_sync_ns(m.disk, QUICK + QUICK / 10);
+    sync_without_waiting(3 * ROW);
+    disk_set_sync_ns(m.disk, QUICK / 2);
+    for (unsigned i = 0; i < 20; i++)
+        waits_for(50);
     assert_true(waits_for(50));
-    disk_set_sync_ns(m.disk, SLOW - 1);
-    sync_quickly(ROW - 1);
-    disk_set_sync_ns(m.disk, SLOW);
-    sync_quickly(1);
-    disk_set_sync_ns(m.disk, SLOW - 1);
-    sync_quickly(ROW);
+    disk_set_sync_ns(m.disk, 3 * QUICK);
+    assert_true(waits_for(50)); /* a single slow one makes no difference */
+    disk_set_sync_ns(m.disk, QUICK / 2);
     assert_true(waits_for(50));
+    disk_set_sync_ns(m.disk, 3 * QUICK);
+    for (unsigned i = 0; waits_for(50); i++)
+        assert_in_range(i, 0, 10);
 }
 
 /* As on a file system that syncs each write, where the sync has nothing left to do. */
-static void a_slow_write_begins_the_row_anew(void **state)
+static void slow_writes_count_like_slow_syncs(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
-    disk_set_write_ns(m.disk, SLOW);
-    sync_quickly(2 * ROW);
-    disk_set_write_ns(m.disk, SLOW - 1);
-    sync_quickly(ROW - 1); /* behind the last of the slow ones was a sync */
+    disk_set_write_ns(m.disk, QUICK);
+    disk_set_sync_ns(m.disk, QUICK / 10);
+    sync_without_waiting(2 * ROW);
+    disk_set_write_ns(m.disk, QUICK / 2);
+    for (unsigned i = 0; !waits_for(50); i++)
+        assert_in_range(i, 0, 10);
+}
+
+static void a_stall_begins_the_row_anew(void (*set)(struct disk *, uint64_t))
+{
+    log_may_wait(m.log, true);
+    sync_without_waiting(ROW);
+    set(m.disk, STALL);
     assert_true(waits_for(50));
+    set(m.disk, 0);
+    sync_without_waiting(ROW - 1);
+    set(m.disk, STALL - 1); /* slow, but no stall */
+    sync_without_waiting(1);
+    set(m.disk, 0);
+    for (unsigned i = 0; !waits_for(50); i++)
+        assert_in_range(i, 0, ROW);
+}
+
+static void a_sync_that_stalls_begins_the_row_anew(void **state)
+{
+    (void)state;
+    a_stall_begins_the_row_anew(disk_set_sync_ns);
+}
+
+static void a_write_that_stalls_begins_the_row_anew(void **state)
+{
+    (void)state;
+    a_stall_begins_the_row_anew(disk_set_write_ns);
 }
 
 static void a_large_group_is_not_waited_for(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
-    sync_quickly(ROW);
+    sync_without_waiting(ROW);
     assert_true(waits_for(65000));
     assert_false(waits_for(65600));
     assert_true(waits_for(50));
@@ -105,7 +137,7 @@ static void a_large_group_is_not_waited_for(void **state)
 static void what_waits_behind_a_sync_is_not_waited_for_before_it_is_done(void **state)
 {
     (void)state;
-    sync_quickly(ROW);
+    sync_without_waiting(ROW);
     put(50);
     log_may_wait(m.log, true);
     assert_int_equal(disk_pending(m.disk), 2);
@@ -123,7 +155,7 @@ static void a_failed_sync_that_was_waited_for_is_reported(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
-    sync_quickly(ROW);
+    sync_without_waiting(ROW);
     uint64_t before = m.ticket;
     disk_set_fault(m.disk, DISK_SYNC_FAILS, true);
     m.may_fail = true;
@@ -139,7 +171,7 @@ static void a_new_segment_is_waited_for_too(void **state)
 {
     (void)state;
     log_may_wait(m.log, true);
-    sync_quickly(ROW);
+    sync_without_waiting(ROW);
     uint64_t segments = model_info(&m).segments;
     for (unsigned i = 0; i < 100; i++)
         assert_true(waits_for(30000));
@@ -180,9 +212,11 @@ static void without_sync_the_loop_never_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(flush_waits_after_a_row_of_quick_syncs_if_it_may, begin, end),
-        cmocka_unit_test_setup_teardown(a_slow_sync_begins_the_row_anew, begin, end),
-        cmocka_unit_test_setup_teardown(a_slow_write_begins_the_row_anew, begin, end),
+        cmocka_unit_test_setup_teardown(flush_waits_after_a_row_of_syncs_if_it_may, begin, end),
+        cmocka_unit_test_setup_teardown(syncs_that_are_slow_on_average_are_not_waited_for, begin, end),
+        cmocka_unit_test_setup_teardown(slow_writes_count_like_slow_syncs, begin, end),
+        cmocka_unit_test_setup_teardown(a_sync_that_stalls_begins_the_row_anew, begin, end),
+        cmocka_unit_test_setup_teardown(a_write_that_stalls_begins_the_row_anew, begin, end),
         cmocka_unit_test_setup_teardown(a_large_group_is_not_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(what_waits_behind_a_sync_is_not_waited_for_before_it_is_done, begin, end),
         cmocka_unit_test_setup_teardown(a_failed_sync_that_was_waited_for_is_reported, begin, end),
