@@ -30,7 +30,7 @@ static bool is_one_of_the_last(int fd)
            (uint64_t)fd >= files.rlim_cur - accept_reserved_fds(files.rlim_cur);
 }
 
-int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
+int accept_connection(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
     int fd = (int)syscall(SYS_accept4, listener, address, size, flags);
     if (fd < 0 && errno == EMFILE)
@@ -40,4 +40,9 @@ int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
     close(fd);
     errno = ECONNABORTED; /* as if the peer had disconnected already */
     return -1;
+}
+
+int accept4(int listener, struct sockaddr *address, socklen_t *size, int flags)
+{
+    return accept_connection(listener, address, size, flags);
 }

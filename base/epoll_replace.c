@@ -1,12 +1,8 @@
-#include "base/epoll_replace.h"
-
+/* Replaces libc's epoll_wait and epoll_ctl, for a program and its libraries, by those of io_thread.h. For programs of a
+ * build in which libzmq is a shared library; the copy of its archive calls io_thread.h anyway (archives.cmake). */
 #include "base/io_thread.h"
 
 #include <sys/epoll.h>
-
-void epoll_replace(void)
-{
-}
 
 int epoll_wait(int epoll_fd, struct epoll_event *events, int most, int timeout)
 {

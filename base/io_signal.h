@@ -3,8 +3,8 @@
  * libzmq's threads wake each other by eventfds, which they write, poll and read; each time they also ask for their
  * process's number, to see whether it forked. While an event loop is a guest of the I/O thread (io_thread.h), both ends
  * of nearly every such signal are the same thread. Where events come one by one, nine of the thirteen system calls per
- * event were these. So the programs link a copy of libzmq's archive whose getpid, poll, read and write are the functions
- * below (archives.cmake). libzmq's other calls of them have no descriptor that is watched here.
+ * event were these. So we link a copy of libzmq's archive whose getpid, poll, read and write are the functions below
+ * (archives.cmake). libzmq's other calls of them have no descriptor that is watched here.
  *
  * A signal of the I/O thread to itself is noted, and reported by its next epoll_wait. A descriptor that epoll has not
  * reported is taken for not readable: if it is, epoll will report it before the thread sleeps. Signals from and to other

@@ -2,8 +2,9 @@
  * other one: a descriptor written, polled and read, and a switch between threads, which together are a third of the work
  * for a message of one event.
  *
- * libzmq has no call for this. But a program may replace libc's epoll_wait by io_thread_epoll_wait (epoll_replace.c),
- * which runs the loop's turns when the I/O thread has nothing else to do and would sleep. That is safe: libzmq's sockets
+ * libzmq has no call for this. But the copy of its archive that we link calls io_thread_epoll_wait for epoll_wait
+ * (archives.cmake); where it is a shared library, a program may replace libc's (epoll_replace.c). This runs the loop's
+ * turns when the I/O thread has nothing else to do and would sleep. That is safe: libzmq's sockets
  * may move to another thread between two calls, and while the I/O thread is in epoll_wait it holds no lock and has no
  * work half done. But nothing in a turn may wait for the I/O thread: no zmq call that blocks, no zmq_ctx_term. */
 #ifndef SLUICE_BASE_IO_THREAD_H

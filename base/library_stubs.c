@@ -1,15 +1,44 @@
-/* Stubs for libraries that the archives of libzmq and libmicrohttpd refer to and Sluice never uses: see archives.cmake.
+/* Stubs for libraries that the archive of libzmq refers to and Sluice never uses: see archives.cmake.
  *
  * Why they cannot be reached: Sluice's sockets are PUSH, PULL, ROUTER, DEALER and PAIR, which libzmq refuses to open on
  * pgm, epgm and norm endpoints (EPROTONOSUPPORT, ENOCOMPATPROTO). A peer cannot choose GSSAPI, because the listener's
- * own mechanism decides. No HTTP listener is started with MHD_USE_TLS.
+ * own mechanism decides.
  *
- * Functions called at start-up do nothing and report success; every other stub prints its name and aborts the
- * process. */
+ * Functions called at start-up do nothing and report success; every other stub prints its name and aborts the process.
+ * All are hidden: a program may have the real library as well. */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ------------------------------------------------------------------ called by zmq_ctx_new and MHD_start_daemon */
+#pragma GCC visibility push(hidden)
+
+/* ------------------------------------------------------------------ data of libc and the C++ runtime */
+
+/* The archive's code may be part of a shared library, but is not made for that: it can refer to data of its own only.
+ * In the copy of the archive these are the names of libc's (archives.cmake). */
+extern FILE *library_stderr;
+extern const struct in6_addr library_in6addr_any;
+extern char library_single_threaded;
+
+FILE *library_stderr;
+const struct in6_addr library_in6addr_any = IN6ADDR_ANY_INIT;
+char library_single_threaded; /* 0, "perhaps there are several", is always true */
+
+__attribute__((constructor)) static void find_stderr(void)
+{
+    library_stderr = stderr;
+}
+
+/* ------------------------------------------------------------------ of libbsd */
+
+/* libzmq takes it from there for file names. The archive of libbsd would replace functions of libc as well. */
+size_t library_strlcpy(char *to, const char *from, size_t room);
+size_t library_strlcpy(char *to, const char *from, size_t room)
+{
+    return (size_t)snprintf(to, room, "%s", from);
+}
+
+/* ------------------------------------------------------------------ called by zmq_ctx_new */
 
 int pgm_init(void **error);
 int pgm_init(void **error)
@@ -24,29 +53,16 @@ int pgm_shutdown(void)
     return 1;
 }
 
-int gnutls_global_init(void);
-int gnutls_global_init(void)
-{
-    return 0;
-}
-
-void gnutls_global_deinit(void);
-void gnutls_global_deinit(void)
-{
-}
-
 /* ------------------------------------------------------------------ never called */
 
 /* Data that the functions below would be given. */
 extern const void *const NORM_INSTANCE_INVALID, *const NORM_SESSION_INVALID, *const NORM_OBJECT_INVALID;
 extern const unsigned NORM_NODE_ANY;
 extern const void *const GSS_C_NT_USER_NAME, *const GSS_C_NT_HOSTBASED_SERVICE;
-extern void *(*const gnutls_malloc)(size_t size);
 
 const void *const NORM_INSTANCE_INVALID = NULL, *const NORM_SESSION_INVALID = NULL, *const NORM_OBJECT_INVALID = NULL;
 const unsigned NORM_NODE_ANY = 0xffffffff;
 const void *const GSS_C_NT_USER_NAME = NULL, *const GSS_C_NT_HOSTBASED_SERVICE = NULL;
-void *(*const gnutls_malloc)(size_t size) = malloc;
 
 static _Noreturn void end(const char *name)
 {
@@ -78,17 +94,3 @@ STUB(NormStreamSeekMsgStart) STUB(NormStreamWrite)
 STUB(gss_accept_sec_context) STUB(gss_acquire_cred) STUB(gss_delete_sec_context)
 STUB(gss_display_name) STUB(gss_import_name) STUB(gss_init_sec_context) STUB(gss_release_buffer)
 STUB(gss_release_cred) STUB(gss_release_name) STUB(gss_unwrap) STUB(gss_wrap)
-
-STUB(gnutls_alpn_set_protocols) STUB(gnutls_bye) STUB(gnutls_certificate_allocate_credentials)
-STUB(gnutls_certificate_free_credentials) STUB(gnutls_certificate_server_set_request)
-STUB(gnutls_certificate_set_dh_params) STUB(gnutls_certificate_set_retrieve_function2)
-STUB(gnutls_certificate_set_retrieve_function3) STUB(gnutls_certificate_set_x509_key_mem)
-STUB(gnutls_certificate_set_x509_key_mem2) STUB(gnutls_certificate_set_x509_trust_mem)
-STUB(gnutls_cipher_get) STUB(gnutls_credentials_set) STUB(gnutls_deinit) STUB(gnutls_dh_params_deinit)
-STUB(gnutls_dh_params_import_pkcs3) STUB(gnutls_dh_params_init) STUB(gnutls_handshake)
-STUB(gnutls_init) STUB(gnutls_priority_deinit) STUB(gnutls_priority_init) STUB(gnutls_priority_set)
-STUB(gnutls_protocol_get_version) STUB(gnutls_psk_allocate_server_credentials)
-STUB(gnutls_psk_free_server_credentials) STUB(gnutls_psk_set_server_credentials_function)
-STUB(gnutls_record_check_pending) STUB(gnutls_record_get_direction) STUB(gnutls_record_recv)
-STUB(gnutls_record_send) STUB(gnutls_session_get_ptr) STUB(gnutls_session_set_ptr)
-STUB(gnutls_strerror) STUB(gnutls_transport_set_int2)

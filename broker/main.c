@@ -1,6 +1,5 @@
 /* sluice-broker: options, signals, wiring. The loop is in loop.c. */
 #include "base/accept.h"
-#include "base/epoll_replace.h"
 #include "base/io_thread.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
@@ -136,7 +135,6 @@ int main(int argc, char **argv)
     int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     void *context = zmq_ctx_new();
     int io_thread = io_thread_number();
-    epoll_replace();
     zmq_ctx_set(context, ZMQ_THREAD_NAME_PREFIX, io_thread);
     raise_limits(context);
     struct broker *b = broker_open(context, &options, &e);

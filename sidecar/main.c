@@ -1,6 +1,5 @@
 /* sluice-sidecar: options, signals, wiring. The loop is in sidecar.c. */
 #include "base/accept.h"
-#include "base/epoll_replace.h"
 #include "base/io_thread.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
@@ -108,7 +107,6 @@ int main(int argc, char **argv)
     int signal_fd = watch_signals(-1, true);
     void *zmq = zmq_ctx_new();
     int io_thread = io_thread_number();
-    epoll_replace();
     zmq_ctx_set(zmq, ZMQ_THREAD_NAME_PREFIX, io_thread);
     struct sidecar *s = sidecar_options_check(&options, &token, &e) ? sidecar_open(zmq, &options, token, &e) : NULL;
     bool started = s != NULL;

@@ -156,11 +156,6 @@ static bool whole_turn(struct sluice *s, mono_t *due)
 
 /* ------------------------------------------------------------------ which thread */
 
-int sluice_epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
-{
-    return io_thread_epoll_wait(fd, events, most, timeout_ms);
-}
-
 static bool better_one_thread(struct sluice *s)
 {
     return one_thread_turn(&s->threads, s->now.mono, binding_traffic(s->binding));

@@ -1,6 +1,5 @@
 /* sluice: the command line. pub, sub, top, queue, topic, subscription and drain speak HTTP to a sidecar, so they
  * work through a port-forward. */
-#include "base/epoll_replace.h"
 #include "base/standard_fds.h"
 #include "clients/cli/cli.h"
 
@@ -168,7 +167,6 @@ int main(int argc, char **argv)
     const char *url = NULL, *ops_url = NULL;
     int at = 1;
     standard_fds_reserve();
-    epoll_replace();
     while (take_option("--url", argc, argv, &at, &url) || take_option("--ops-url", argc, argv, &at, &ops_url))
         continue;
     if (!http_use(url, ops_url))

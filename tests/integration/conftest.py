@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import description
@@ -195,6 +196,13 @@ def cluster(tmp_path):
     yield c
     RawClient.close_all()
     c.end()
+
+
+@pytest.fixture
+def short_directory():
+    """A directory with a short path, as the paths of sockets must be short."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder)
 
 
 @pytest.fixture

@@ -108,13 +108,6 @@ def test_a_flood_of_garbage_makes_the_broker_rebind_its_ingress(broker, honest, 
     assert metric(honest, "sluice_broker_denied_total") == 0  # the same address has an honest session
 
 
-@pytest.fixture
-def short_directory():
-    """A directory with a short path, as the paths of sockets must be short."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield pathlib.Path(folder)
-
-
 def test_a_flood_over_ipc_makes_the_broker_rebind_its_ingress(cluster, short_directory):
     b = cluster.broker("--auto-declare", listen=f"ipc://{short_directory}/broker")
     honest = cluster.sidecar(b, "--operations")

@@ -4,10 +4,10 @@
  *   uint64_t sequence;
  *   if (sluice_publish_wait(s, "orders", &event, 1000, &sequence) != SLUICE_OK) ...
  *
- * Threads: a connection is one session with the broker, run by a thread of the library. Every function may be called
- * from any thread. Callbacks run one at a time on the library's thread (see also sluice_epoll_wait): they must not
- * block, and may call every function but sluice_publish_wait and sluice_close, which return SLUICE_INVALID there. After
- * a fork the connection belongs to the parent; the child must not use it, not even to close it.
+ * Threads: a connection is one session with the broker, run by two threads of the library. Every function may be called
+ * from any thread. Callbacks of a connection run one at a time, on either of its threads: they must not block, and may
+ * call every function but sluice_publish_wait and sluice_close, which return SLUICE_INVALID there. After a fork the
+ * connection belongs to the parent; the child must not use it, not even to close it.
  *
  * NULL: a connection that is NULL, as a failed sluice_connect returned it, is accepted everywhere: publishing returns
  * SLUICE_INVALID, subscribing returns NULL, everything else does nothing. A NULL subscription may be unsubscribed;
@@ -266,24 +266,6 @@ struct sluice_stats {
 };
 /* Fills *out; with zeros if `s` is NULL. What a callback was told is counted shortly after it returns. */
 SLUICE_API void sluice_stats(struct sluice *s, struct sluice_stats *out);
-
-/* Two threads work for a connection, libzmq's I/O thread and the library's, and wake each other at every message. They
- * can be one. For that a program replaces libc's epoll_wait, in one of its own source files, by
- *
- *   __attribute__((visibility("default")))
- *   int epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms)
- *   {
- *       return sluice_epoll_wait(fd, events, most, timeout_ms);
- *   }
- *
- * libzmq's I/O thread waits in it, and there runs what else the library's thread would, callbacks included. So it is
- * while messages are small and the process uses less than nine tenths of a processor; else two threads are faster, and
- * the work moves to and fro. Callbacks then come on either thread, one at a time. One connection of a process can have
- * this: the first one, and after its end the next one that is opened.
- *
- * For every other caller it is epoll_wait, except that it is not a cancellation point. */
-struct epoll_event;
-SLUICE_API int sluice_epoll_wait(int fd, struct epoll_event *events, int most, int timeout_ms);
 
 /* A sentence that describes an error number. Never NULL. For SLUICE_INVALID it names the wrong argument of this thread's
  * last call that returned it, and is valid until the next such call. */

@@ -1,4 +1,4 @@
-/* On which thread callbacks run in a program that replaced epoll_wait (one_thread.c). */
+/* On which thread callbacks run where libzmq waits in our function. */
 #include "tests/clients/c/seen.h"
 
 #include "base/clock.h"
