@@ -5,9 +5,10 @@
 # pushes with, would load more. So the archives are linked, and base/library_stubs*.c instead of those libraries' entry
 # points.
 #
-# Calls. A copy of libzmq's archive calls functions of ours where libzmq calls libc: base/io_thread.h and base/io_signal.h,
-# so that an event loop can run on libzmq's I/O thread, which saves time; and base/accept.h, so that a lack of descriptors
-# does not end the process. Nobody else in the program has these calls replaced, as a library requires.
+# Calls. A copy of libzmq's archive calls functions of ours where libzmq calls libc: base/io_thread.h and
+# base/io_signal.h, so that an event loop can run on libzmq's I/O thread, which saves time; and base/accept.h, so that a
+# lack of descriptors does not end the process. Nobody else in the program has these calls replaced, as a library
+# requires.
 #
 # If an archive needs anything else, a probe below fails, never a running program. Then, and if an archive is missing or
 # a sanitizer is on, the shared objects are linked as usual, and programs (not libraries) replace epoll_wait for all.
@@ -80,7 +81,7 @@ function(sluice_hook_zmq)
     foreach(RENAME ${SLUICE_ZMQ_CALLS})
         string(REGEX REPLACE ".*=" "" NAME ${RENAME})
         if(FAILED OR NOT UNDEFINED MATCHES "U ${NAME}\n")
-            message(STATUS "libzmq as a shared library, which costs time and memory: its archive does not call ${RENAME}")
+            message(STATUS "libzmq as a shared library, which costs time and memory: its archive lacks ${RENAME}")
             return()
         endif()
     endforeach()
@@ -108,7 +109,8 @@ macro(sluice_check_zmq)
         set(SLUICE_ZMQ_WORKS ${SLUICE_ZMQ_LINK})
         if(NOT SLUICE_ZMQ_LINK)
             message(STATUS "libzmq as a shared library, which costs time and memory: its archive needs more than "
-                "base/library_stubs.c provides (the linker says more: CMakeFiles/CMakeError.log, or CMakeConfigureLog.yaml)")
+                "base/library_stubs.c provides "
+                "(the linker says more: CMakeFiles/CMakeError.log, or CMakeConfigureLog.yaml)")
         endif()
     endif()
 endmacro()
@@ -178,8 +180,8 @@ function(sluice_offer_archives)
     add_library(sluice_library_stubs STATIC base/library_stubs_http.c base/library_stubs_curl.c)
     target_link_libraries(sluice_library_stubs PRIVATE sluice_warnings)
     add_library(sluice_archives INTERFACE)
-    target_link_libraries(sluice_archives INTERFACE ${SLUICE_ARCHIVE_LIBS} sluice_library_stubs sluice_zmq_stubs -static-libgcc m
-        Threads::Threads)
+    target_link_libraries(sluice_archives INTERFACE ${SLUICE_ARCHIVE_LIBS} sluice_library_stubs sluice_zmq_stubs
+        -static-libgcc m Threads::Threads)
     target_link_options(sluice_archives INTERFACE -Wl,--gc-sections)
 endfunction()
 

@@ -12,7 +12,7 @@ struct tally {
     int last_error;
 };
 
-/* Runs on the library's thread. Nothing else touches the tally until sluice_close has returned. */
+/* Runs on a thread of the library. Nothing else touches the tally until sluice_close has returned. */
 static void confirmed(void *context, int error, uint64_t sequence)
 {
     struct tally *t = context;

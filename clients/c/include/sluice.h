@@ -106,7 +106,7 @@ struct sluice_event {
 
 /* Receives the outcome of one publish: `error` is SLUICE_OK with the event's sequence in its queue, or the reason. An
  * event accepted by a topic has a sequence in each of its queues; `sequence` is 0 then. Called exactly once for each
- * event, on the library's thread. */
+ * event, on a thread of the library. */
 typedef void sluice_confirm_fn(void *context, int error, uint64_t sequence);
 
 /* Publishes to the queue or topic of that name, without waiting: copies the event and returns.
@@ -166,7 +166,7 @@ struct sluice_receipt {
 typedef void sluice_receipt_fn(void *context, const struct sluice_receipt *receipt);
 
 /* Publishes as sluice_publish does, to the queue or topic `to`, with options (NULL: none) and a full receipt.
- * receipt: called exactly once, on the library's thread, if SLUICE_OK is returned; may be NULL.
+ * receipt: called exactly once, on a thread of the library, if SLUICE_OK is returned; may be NULL.
  * Returns what sluice_publish returns, and SLUICE_INVALID also when delay_ms and not_before_ms, or ttl_ms and
  * expires_ms, are both given, or a time is negative or after the year 9999. */
 SLUICE_API int sluice_publish_on(struct sluice *s, const char *to, const struct sluice_event *event,
@@ -210,7 +210,7 @@ struct sluice_delivery {
  * Returns the length of the whole text, or -1 if the event does not have the attribute. */
 SLUICE_API int sluice_attribute(const struct sluice_delivery *delivery, const char *name, char *text, size_t size);
 
-/* Called for each delivered event, on the library's thread. Return true to ack it at once, false to settle it later
+/* Called for each delivered event, on a thread of the library. Return true to ack it at once, false to settle it later
  * (sluice_ack, sluice_nack, …). */
 typedef bool sluice_event_fn(void *context, const struct sluice_delivery *delivery);
 
