@@ -270,6 +270,13 @@ def run(*arguments, input=None, environment=None, timeout=60):
                           timeout=timeout, env={**os.environ, **(environment or {})})
 
 
+def run_json(*arguments, environment=None):
+    """Runs a program that must succeed, and returns the JSON that it prints."""
+    done = run(*arguments, environment=environment)
+    assert done.returncode == 0, f"{' '.join(arguments)} exited with {done.returncode}: {done.stderr}"
+    return json.loads(done.stdout)
+
+
 def describe(queue, environment):
     """Returns what `sluice queue show --json` prints."""
-    return json.loads(run("sluice", "queue", "show", queue, "--json", environment=environment).stdout)
+    return run_json("sluice", "queue", "show", queue, "--json", environment=environment)

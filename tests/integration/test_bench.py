@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import BIN, run, until
+from conftest import BIN, run, run_json, until
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_bench_reports_the_same_figures_as_text_and_as_json(cluster):
     broker = cluster.broker()
     command = ["sluice", "bench", "--events", "3000", "--producers", "3", "--window", "16", "--size", "50",
                broker.ready["broker"]]
-    assert is_consistent(json.loads(run(*command, "--json").stdout))
+    assert is_consistent(run_json(*command, "--json"))
     assert len(re.findall(r'"attached from .*"session":"sluice-bench"', broker.log.read_text())) == 3
     total, confirm, end_to_end = run(*command).stdout.splitlines()
     told = re.fullmatch(r"3000 events: 3000 confirmed, 0 refused, 3000 consumed, 0 repeated, 0 out of order, "

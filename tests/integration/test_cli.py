@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from conftest import BIN, Process, describe, run, until
+from conftest import BIN, Process, describe, run, run_json, until
 
 
 def test_pub_and_sub_keep_lines_and_order(dev):
@@ -121,7 +121,7 @@ def test_declaring_a_queue_prints_one_line(dev):
 def test_a_created_event_carries_its_time(dev):
     run("sluice", "pub", "q", "now", environment=dev)
     run("sluice", "pub", "q", "then", "-a", "time=2001-02-03T04:05:06Z", environment=dev)
-    peeked = json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)
+    peeked = run_json("sluice", "queue", "peek", "q", "--json", environment=dev)
     now, then = (e["event"]["time"] for e in peeked["events"])
     assert abs(datetime.datetime.fromisoformat(now.replace("Z", "+00:00")).timestamp() - time.time()) < 60
     assert then == "2001-02-03T04:05:06Z"
@@ -135,7 +135,7 @@ def test_a_queue_is_paused_filled_purged_and_deleted(dev):
     assert "paused" in run("sluice", "top", "--once", environment=dev).stdout
     assert run("sluice", "pub", "q", "--ndjson", "--wait", "0s", input="1\n2\n3\n4\n",
                environment=dev).returncode == 1
-    assert json.loads(run("sluice", "queue", "purge", "q", "--json", environment=dev).stdout) == {"purged": 3}
+    assert run_json("sluice", "queue", "purge", "q", "--json", environment=dev) == {"purged": 3}
     assert run("sluice", "queue", "delete", "q", environment=dev).returncode == 0
     missing = run("sluice", "queue", "show", "q", environment=dev)
     assert missing.returncode == 1 and "there is no queue 'q'" in missing.stderr
@@ -206,7 +206,7 @@ def test_wrong_usage_exits_2_and_help_exits_0():
 def test_ping_and_bench_talk_to_a_broker(cluster):
     b = cluster.broker("--auto-declare")
     assert "version" in run("sluice", "ping", b.ready["broker"]).stdout
-    result = json.loads(run("sluice", "bench", "--events", "5000", "--json", b.ready["broker"]).stdout)
+    result = run_json("sluice", "bench", "--events", "5000", "--json", b.ready["broker"])
     assert (result["events"], result["consumed"], result["refused"]) == (5000, 5000, 0)
 
 
@@ -214,10 +214,10 @@ def test_bench_deletes_the_queue_it_created_and_keeps_one_that_existed(cluster):
     b = cluster.broker()  # without --auto-declare
     s = cluster.sidecar(b)
     bench = ["sluice", "bench", "--events", "2000", "--json", b.ready["broker"]]
-    assert json.loads(run(*bench).stdout)["consumed"] == 2000
+    assert run_json(*bench)["consumed"] == 2000
     assert s.http("GET", "/v1/queues").json["queues"] == {}
     s.declare("mine")
-    assert json.loads(run(*bench, "--queue", "mine").stdout)["consumed"] == 2000
+    assert run_json(*bench, "--queue", "mine")["consumed"] == 2000
     # The last acks may arrive after bench has ended.
     until(lambda: s.http("GET", "/v1/queues/mine").json["ledger"]["acked"] == 2000)
     s.http("PUT", "/v1/topics/fan", {})
@@ -327,13 +327,13 @@ def test_a_file_of_control_characters_is_sent_as_bytes(dev, tmp_path, data):
     (tmp_path / "file").write_bytes(data)
     sent = run("sluice", "pub", "q", "--file", tmp_path / "file", environment=dev)
     assert sent.returncode == 0, sent.stderr
-    got = json.loads(run("sluice", "sub", "q", "--json", "-n", "1", environment=dev).stdout)["event"]
+    got = run_json("sluice", "sub", "q", "--json", "-n", "1", environment=dev)["event"]
     assert (base64.b64decode(got["data_base64"]), got["datacontenttype"]) == (data, "application/octet-stream")
 
 
 def test_text_may_hold_control_characters(dev):
     run("sluice", "pub", "q", "\033[1mbold\033[0m", environment=dev)
-    got = json.loads(run("sluice", "sub", "q", "--json", "-n", "1", environment=dev).stdout)["event"]
+    got = run_json("sluice", "sub", "q", "--json", "-n", "1", environment=dev)["event"]
     assert (got["data"], got["datacontenttype"]) == ("\033[1mbold\033[0m", "text/plain")
 
 

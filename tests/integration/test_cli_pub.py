@@ -7,14 +7,14 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, run
+from conftest import BIN, run, run_json
 
 
 def publish(dev, *arguments, input=None):
     """Runs `sluice pub` on a queue and returns the events that it published."""
     done = run("sluice", "pub", "q", *arguments, input=input, environment=dev)
     assert done.returncode == 0, done
-    peeked = json.loads(run("sluice", "queue", "peek", "q", "--json", environment=dev).stdout)
+    peeked = run_json("sluice", "queue", "peek", "q", "--json", environment=dev)
     return [e["event"] for e in peeked["events"]]
 
 

@@ -1,6 +1,5 @@
 """`sluice sub`: how it prints events or hands them to a command, and when it acks, nacks or returns them."""
 import datetime
-import json
 import os
 import signal
 import subprocess
@@ -8,11 +7,11 @@ import time
 
 import pytest
 
-from conftest import BIN, describe, run, until
+from conftest import BIN, describe, run, run_json, until
 
 
 def peek(dev, *more):
-    return json.loads(run("sluice", "queue", "peek", "q", *more, "--json", environment=dev).stdout)["events"]
+    return run_json("sluice", "queue", "peek", "q", *more, "--json", environment=dev)["events"]
 
 
 def test_sub_takes_no_more_events_than_asked_for(dev):
@@ -26,7 +25,7 @@ def test_whole_events_and_attributes_are_printed_when_asked_for(dev):
     run("sluice", "pub", "q", "two", environment=dev)
     shown = run("sluice", "sub", "q", "--attributes", "-n", "1", environment=dev).stdout
     assert shown == "#1 attempt=1 id=7 source=/s type=t\none\n"
-    whole = json.loads(run("sluice", "sub", "q", "--attributes", "--json", "-n", "1", environment=dev).stdout)
+    whole = run_json("sluice", "sub", "q", "--attributes", "--json", "-n", "1", environment=dev)
     assert (whole["sequence"], whole["attempt"], whole["event"]["data"]) == (2, 1, "two") and whole["receipt"]
 
 

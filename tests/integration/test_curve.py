@@ -6,7 +6,7 @@ import signal
 import pytest
 import zmq
 
-from conftest import run, until
+from conftest import run, run_json, until
 from rawclient import data
 
 
@@ -84,7 +84,7 @@ def test_ping_and_bench_accept_keys(cluster, keys):
     b = guarded(cluster, keys).ready["broker"]
     mine = ["--key", str(keys / "clients/shop.key"), "--broker-key", str(keys / "broker.pub")]
     assert "version" in run("sluice", "ping", "-n", "1", *mine, b).stdout
-    assert json.loads(run("sluice", "bench", "--events", "2000", "--json", *mine, b).stdout)["consumed"] == 2000
+    assert run_json("sluice", "bench", "--events", "2000", "--json", *mine, b)["consumed"] == 2000
     refused = run("sluice", "ping", "-n", "1", "--wait", "300ms", b)
     assert refused.returncode == 1 and "--key" in refused.stderr
     stranger = ["--key", str(keys / "stranger.key"), "--broker-key", str(keys / "broker.pub")]
