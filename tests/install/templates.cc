@@ -1,6 +1,5 @@
 // A C++ program with instances of templates that libzmq has, too, and an exception: templates BROKER QUEUE.
 #include <map>
-#include <new>
 #include <set>
 #include <sluice.h>
 #include <sstream>
