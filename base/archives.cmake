@@ -103,6 +103,7 @@ macro(sluice_check_zmq)
         try_compile(SLUICE_ZMQ_LINK
             SOURCE_FROM_CONTENT probe.c "${SLUICE_ZMQ_PROBE}"
             SOURCES ${PROJECT_SOURCE_DIR}/base/library_stubs.c
+            CMAKE_FLAGS -DINCLUDE_DIRECTORIES=${PROJECT_SOURCE_DIR}
             COMPILE_DEFINITIONS -fPIC
             LINK_OPTIONS -shared -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,-z,text
             LINK_LIBRARIES ${SLUICE_ZMQ_LIBS} PkgConfig::sodium -static-libgcc m Threads::Threads)
@@ -140,6 +141,7 @@ macro(sluice_check_archives)
             SOURCE_FROM_CONTENT probe.c "${SLUICE_ARCHIVES_PROBE}"
             SOURCES ${PROJECT_SOURCE_DIR}/base/library_stubs.c ${PROJECT_SOURCE_DIR}/base/library_stubs_http.c
                 ${PROJECT_SOURCE_DIR}/base/library_stubs_curl.c
+            CMAKE_FLAGS -DINCLUDE_DIRECTORIES=${PROJECT_SOURCE_DIR}
             LINK_LIBRARIES ${SLUICE_ARCHIVE_LIBS} -static-libgcc m Threads::Threads)
         set(SLUICE_ARCHIVES_WORK ${SLUICE_ARCHIVES_LINK})
         if(NOT SLUICE_ARCHIVES_LINK)

@@ -6,9 +6,10 @@
  *
  * Functions called at start-up do nothing and report success; every other stub prints its name and aborts the process.
  * All are hidden: a program may have the real library as well. */
+#include "base/library_stub.h"
+
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #pragma GCC visibility push(hidden)
 
@@ -63,19 +64,6 @@ extern const void *const GSS_C_NT_USER_NAME, *const GSS_C_NT_HOSTBASED_SERVICE;
 const void *const NORM_INSTANCE_INVALID = NULL, *const NORM_SESSION_INVALID = NULL, *const NORM_OBJECT_INVALID = NULL;
 const unsigned NORM_NODE_ANY = 0xffffffff;
 const void *const GSS_C_NT_USER_NAME = NULL, *const GSS_C_NT_HOSTBASED_SERVICE = NULL;
-
-static _Noreturn void end(const char *name)
-{
-    fprintf(stderr, "%s was called, but this program has only a stub of it (base/library_stubs.c)\n", name);
-    abort();
-}
-
-#define STUB(name)                                                                                                     \
-    _Noreturn void name(void);                                                                                         \
-    _Noreturn void name(void)                                                                                          \
-    {                                                                                                                  \
-        end(#name);                                                                                                    \
-    }
 
 /* clang-format off */
 STUB(pgm_bind3) STUB(pgm_close) STUB(pgm_connect) STUB(pgm_error_free) STUB(pgm_free)

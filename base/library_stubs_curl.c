@@ -5,9 +5,9 @@
  * Functions called at start-up do nothing and report success. A peer can reach only the decoders, by a
  * Transfer-Encoding that it was not offered: their initialisation fails, and libcurl treats the answer as broken.
  * Every other stub prints its name and aborts the process. */
+#include "base/library_stub.h"
+
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* ------------------------------------------------------------------ called by curl_global_init, curl_global_cleanup */
 
@@ -68,19 +68,6 @@ int inflateInit2_(void *stream, int bits, const char *version, int size)
 }
 
 /* ------------------------------------------------------------------ never called */
-
-static _Noreturn void end(const char *name)
-{
-    fprintf(stderr, "%s was called, but this program has only a stub of it (base/library_stubs_curl.c)\n", name);
-    abort();
-}
-
-#define STUB(name)                                                                                                     \
-    _Noreturn void name(void);                                                                                         \
-    _Noreturn void name(void)                                                                                          \
-    {                                                                                                                  \
-        end(#name);                                                                                                    \
-    }
 
 /* clang-format off */
 STUB(ASN1_STRING_get0_data) STUB(ASN1_STRING_length) STUB(ASN1_STRING_print) STUB(ASN1_STRING_to_UTF8)

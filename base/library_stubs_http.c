@@ -1,5 +1,6 @@
 /* Stubs as in library_stubs.c, for the archive of libmicrohttpd: no HTTP listener is started with MHD_USE_TLS. */
-#include <stdio.h>
+#include "base/library_stub.h"
+
 #include <stdlib.h>
 
 #pragma GCC visibility push(hidden)
@@ -23,19 +24,6 @@ void gnutls_global_deinit(void)
 extern void *(*const gnutls_malloc)(size_t size);
 
 void *(*const gnutls_malloc)(size_t size) = malloc;
-
-static _Noreturn void end(const char *name)
-{
-    fprintf(stderr, "%s was called, but this program has only a stub of it (base/library_stubs_http.c)\n", name);
-    abort();
-}
-
-#define STUB(name)                                                                                                     \
-    _Noreturn void name(void);                                                                                         \
-    _Noreturn void name(void)                                                                                          \
-    {                                                                                                                  \
-        end(#name);                                                                                                    \
-    }
 
 /* clang-format off */
 STUB(gnutls_alpn_set_protocols) STUB(gnutls_bye) STUB(gnutls_certificate_allocate_credentials)
