@@ -50,16 +50,29 @@ class Process:
             self.popen.wait()
             raise RuntimeError(f"{name} did not start: {self.log.read_text()}")
         self.ready = json.loads(line)
+        self.end_is_known = False  # the test killed it, or has its exit status
 
     def stop(self):
         """Sends SIGTERM, as Kubernetes does, and returns the exit status."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(timeout=40)
+        return self.wait(timeout=40)
 
     def kill(self):
         self.popen.kill()
-        self.popen.wait()
+        self.wait()
+
+    def wait(self, timeout=None):
+        """Returns the exit status, once it has ended. The caller judges it."""
+        status = self.popen.wait(timeout)
+        self.end_is_known = True
+        return status
+
+    def end(self):
+        """Ends it with its test. If the test did not end it, it must have run until now, or have ended with status 0:
+        one that crashed after the test's last look fails the test."""
+        if not self.end_is_known:
+            assert self.stop() == 0, self.log.read_text()
 
     def pause(self):
         """Sends SIGSTOP, and returns when no thread runs any more: the kernel stops them one after the other."""
@@ -146,8 +159,7 @@ def free_port():
 
 
 class Cluster:
-    """Starts brokers and sidecars, and ends them all with the test. A process still running then must exit with status
-    0."""
+    """Starts brokers and sidecars, and ends them all with the test (Process.end)."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -184,8 +196,7 @@ class Cluster:
 
     def end(self):
         for p in reversed(self.processes):
-            if p.popen.poll() is None:
-                assert p.stop() == 0, p.log.read_text()
+            p.end()
         for name in self.data:  # each holds at least four segments; those of a whole run would fill a disk
             shutil.rmtree(self.directory / name, ignore_errors=True)
 

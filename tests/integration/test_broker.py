@@ -66,7 +66,7 @@ def test_shutdown_logs_the_signal_and_its_sender(cluster, tmp_path):
     cluster.processes.append(dev)
     for process in cluster.sidecar(broker), broker, dev:
         process.popen.send_signal(signal.SIGINT)
-        assert process.popen.wait(10) == 0
+        assert process.wait(10) == 0
         lines = [json.loads(line) for line in process.log.read_text().splitlines()]
         stopping = [line["msg"] for line in lines if "stopping" in line["msg"]]
         assert stopping == [f"stopping: SIGINT from process {os.getpid()}"]

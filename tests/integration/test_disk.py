@@ -255,7 +255,7 @@ def test_a_failing_disk_ends_the_broker_and_loses_nothing(cluster, tmp_path, cal
         for publisher in publishers:
             publisher.finish()
         consumer.start()
-    assert broker.popen.wait(timeout=30) == 1
+    assert broker.wait(timeout=30) == 1
     if call != "unlinkat":
         for publisher in publishers:
             publisher.finish()

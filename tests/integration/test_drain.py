@@ -128,7 +128,7 @@ def test_acks_are_accepted_after_sigterm_and_end_the_drain(cluster, broker):
     until(lambda: s.take("q").status == 503)
     assert s.publish("q").status == 202
     assert s.ack("q", receipt).json["results"][0]["result"] == "acked"
-    assert s.popen.wait(timeout=10) == 0
+    assert s.wait(timeout=10) == 0
 
 
 def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, broker):
@@ -147,7 +147,7 @@ def test_a_second_sigterm_ends_the_drain_at_once_and_a_sighup_does_not(cluster, 
             until(lambda: s.ops("GET", "/healthz").json["connections"] == 2)
         s.popen.send_signal(signal.SIGTERM)
         assert draining.result().json == {"drained": False, "undecided": 0, "held": 1}
-    assert s.popen.wait(timeout=10) == 0
+    assert s.wait(timeout=10) == 0
     assert log_of(s, "sidecar")[2:] == [("warn", "a second signal: ending at once; "
                                                  "events handed out and not settled: 1, published and not decided: 0")]
 

@@ -131,7 +131,7 @@ def test_damage_that_is_met_later_ends_the_broker_and_the_disk_is_not_blamed(clu
     assert s.stop() == 0 and broker.stop() == 0
     path, _ = flip(cluster.directory / "data", b"event number 0.")
     broker = cluster.broker("--segment-size", "16MiB")  # the start does not read older segments; then it loads the event
-    assert broker.popen.wait(timeout=20) == 1
+    assert broker.wait(timeout=20) == 1
     [said] = [line for line in broker.log.read_text().splitlines() if '"error"' in line]
     assert "the log failed, so nothing more is confirmed and the broker ends: damaged record in " + path.name in said
     assert "disk" not in said

@@ -339,7 +339,7 @@ def test_shutdown_waits_for_the_applications_answer(cluster, broker, application
     app.wait(1)
     s.popen.terminate()
     release.set()
-    assert s.popen.wait(PATIENCE) == 0
+    assert s.wait(PATIENCE) == 0
     assert ledger(watcher)["acked"] == 1
 
 

@@ -252,7 +252,7 @@ def test_a_drain_ends_streams_and_still_accepts_acks(cluster, broker):
             assert event == "end" and json.loads(data)["reason"] == "draining" and refused.next() is None
             assert refused.response.status == 200 and refused.retry == 1000
         assert sidecar.ack("q", first["receipt"]).status == 200
-    assert sidecar.popen.wait(timeout=PATIENCE) == 0
+    assert sidecar.wait(timeout=PATIENCE) == 0
     other = cluster.sidecar(broker)
     assert [(data_of(e), e["attempt"]) for e in other.take("q", wait="20s").json["events"]] == [("1", 1)]
     assert (ledger(other)["acked"], ledger(other)["dead_lettered"]) == (1, 0)
