@@ -160,7 +160,7 @@ struct core {
     uint64_t on_disk;                   /* the newest ticket that is durable */
     struct pending_peek *pending_peeks; /* peeks whose page is being read from the disk; see peek.c */
     uint32_t pending_peek_count;
-    uint64_t load_counter;
+    uint32_t load_counter;
     struct explanation *explanations; /* whose event is being read from the disk; see explain.c */
     struct redrive *redrives;         /* in progress; see redrive.h */
     struct timers redrive_timers;
@@ -227,6 +227,24 @@ struct core {
     struct effect *effects;
     size_t effect_count, effect_capacity;
 };
+
+/* What an event is read from the disk for. A load's tag is its kind, and below that the number of a call, or the queue's
+ * id. core_disk hands each completed load to its kind's function, which settles or releases every event of it. */
+enum load_kind {
+    LOAD_BACKLOG,
+    LOAD_PEEK,
+    LOAD_REDRIVE,
+    LOAD_EXPLAIN,
+    LOAD_UNPARKED,
+    LOAD_DOOMED,
+    LOAD_SPILLED,
+    LOAD_DROP
+};
+
+static inline uint64_t load_tag(enum load_kind kind, uint32_t of)
+{
+    return (uint64_t)kind << 32 | of;
+}
 
 /* effects.c */
 /* Appends an effect; valid until the next is appended. */
@@ -353,15 +371,13 @@ void queue_delete(struct core *c, struct queue *q, enum reason why);
 /* Fills `reply`. False: the page has to be read from the disk first, and the answer is sent when that is done. */
 bool peek_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
                   struct reply *reply, struct arena *arena);
-bool peek_loaded(struct core *c, const struct store_completion *done); /* false: it was not loaded for a peek */
+void peek_loaded(struct core *c, const struct store_completion *done);
 void peek_free(struct core *c);
-/* The event's bytes: its lane form (store.h) without tag and size. */
-struct span event_of_lane(struct span lane);
 
 /* redrive.c: as peek_request and peek_loaded */
 bool redrive_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
                      struct reply *reply);
-bool redrive_loaded(struct core *c, const struct store_completion *done);
+void redrive_loaded(struct core *c, const struct store_completion *done);
 void redrive_due(struct core *c, struct redrive *r); /* its timer fired: does the next step */
 void redrive_describe(const struct core *c, const struct queue *q, struct redriving_info *out);
 void redrive_free(struct core *c);

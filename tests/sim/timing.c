@@ -70,10 +70,7 @@ static bool look(void *context, uint64_t sequence, struct item *item)
 {
     const struct looking *at = context;
     struct sim *s = at->sim;
-    struct span lane;
-    struct store *store = queue_store(s->core, at->queue);
-    store->ops->read(store, at->queue->id, item->at, &lane);
-    struct span event = event_of_lane(lane);
+    struct span event = queue_event(s->core, at->queue, item->at);
     uint64_t id = event.size >= 9 ? wire_load64(event.data + 1) : UINT64_MAX; /* as facts.c reads it */
     struct fact *f = id < s->fact_count ? s->facts[id] : NULL;
     if (!f || f->origin != sim_queue_index(at->queue->name)) /* a dead letter has no terms any more */

@@ -13,8 +13,6 @@
 
 /* At most so many events are read from the disk for this at a time; further requests are refused as busy. */
 #define EXPLANATIONS_MOST 16u
-/* Tags of loads for explanations; see peek.c for other tags. */
-#define EXPLAIN_TAG (UINT64_C(3) << 32)
 
 /* A request whose event is being read from the disk. */
 struct explanation {
@@ -182,14 +180,6 @@ static void explain(struct core *c, struct queue *q, const struct item *item, st
         explain_delayed(c, q, t, e);
 }
 
-static struct span bytes_at(const struct core *c, const struct queue *q, store_locator at)
-{
-    struct span lane;
-    struct store *store = queue_store(c, q);
-    store->ops->read(store, q->id, at, &lane);
-    return event_of_lane(lane);
-}
-
 void explain_absence(const struct queue *q, uint64_t sequence, struct error *why)
 {
     if (q->next_sequence == 1)
@@ -230,7 +220,9 @@ static bool load(struct core *c, const struct queue *q, const struct request *r,
         return true;
     }
     struct explanation *x = xcalloc(1, sizeof *x);
-    *x = (struct explanation){ .tag = EXPLAIN_TAG + ++c->load_counter, .route = *route, .id = r->id, .queue = q->id };
+    *x = (struct explanation){
+        .tag = load_tag(LOAD_EXPLAIN, ++c->load_counter), .route = *route, .id = r->id, .queue = q->id
+    };
     x->sequence = r->u.explain.sequence;
     LL_PREPEND(c->explanations, x);
     c->disk->ops->load(c->disk, q->id, x->sequence, 1, x->tag);
@@ -252,7 +244,7 @@ bool explain_request(struct core *c, struct queue *q, const struct request *r, c
     reply->result = RESULT_EXPLAINED;
     *e = (struct explained){ .event.sequence = sequence };
     if (at)
-        e->event.event = bytes_at(c, q, at);
+        e->event.event = queue_event(c, q, at);
     if (item)
         e->accepted_ms = accepted_ms(c, item);
     explain(c, q, item, e);
@@ -283,23 +275,20 @@ static void answer(struct core *c, const struct explanation *x, struct queue *q,
     } else {
         reply.result = RESULT_EXPLAINED;
         reply.u.explained = (struct explained){ .event.sequence = x->sequence, .accepted_ms = e->accepted_ms };
-        reply.u.explained.event.event = bytes_at(c, q, e->locator);
+        reply.u.explained.event.event = queue_event(c, q, e->locator);
         explain(c, q, queue_item(q, x->sequence), &reply.u.explained);
     }
     core_reply(c, &x->route, &reply);
 }
 
-bool explain_loaded(struct core *c, const struct store_completion *done)
+void explain_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != EXPLAIN_TAG >> 32)
-        return false;
     struct explanation *x = take_out(c, done->tag);
     if (x)
         answer(c, x, queue_by_id(c, x->queue), done);
     for (size_t i = 0; i < done->count; i++)
         c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
     free(x);
-    return true;
 }
 
 void explain_free(struct core *c)

@@ -10,7 +10,7 @@ bool explain_request(struct core *c, struct queue *q, const struct request *r, c
                      struct reply *reply, struct error *why);
 /* Says in `why` whether the queue, which does not hold the event, ever had one of that sequence. */
 void explain_absence(const struct queue *q, uint64_t sequence, struct error *why);
-bool explain_loaded(struct core *c, const struct store_completion *done); /* false: the load was not for this */
+void explain_loaded(struct core *c, const struct store_completion *done);
 void explain_free(struct core *c);
 
 #endif

@@ -14,8 +14,6 @@
 #define PEEK_BYTES_MOST (4u << 20)
 /* At most so many pages are read from the disk at a time; further requests are refused as busy. */
 #define PENDING_PEEKS_MOST 16u
-/* Tags of loads for peeks. The upper half of a tag says what the load is for; a backlog's tag is its queue's id. */
-#define PEEK_TAG (UINT64_C(1) << 32)
 
 /* A request whose page is being read from the disk. */
 struct pending_peek {
@@ -43,21 +41,13 @@ static enum event_state state_of(const struct item *item)
     return item->state == ITEM_READY ? STATE_READY : item->state == ITEM_IN_FLIGHT ? STATE_IN_FLIGHT : STATE_DELAYED;
 }
 
-struct span event_of_lane(struct span lane)
-{
-    struct wire_reader r = { lane.data + 1, lane.data + lane.size };
-    uint64_t size = 0;
-    wire_varint(&r, &size);
-    return span_of(r.at, (size_t)size);
-}
-
-/* The event of the same key that ready event `sequence`, with bytes `lane`, waits for; 0: none. */
-static uint64_t blocker(const struct queue *q, uint64_t sequence, struct span lane)
+/* The event of the same key that ready event `sequence`, with bytes `event`, waits for; 0: none. */
+static uint64_t blocker(const struct queue *q, uint64_t sequence, struct span event)
 {
     char number[EVENT_KEY_NUMBER];
     if (!q->partitions || !q->partitions->ordered)
         return 0;
-    return key_blocker(q, event_key_hash(event_key(event_of_lane(lane), number)), sequence);
+    return key_blocker(q, event_key_hash(event_key(event, number)), sequence);
 }
 
 /* Adds an event; false when the page is full and the next one begins with it. */
@@ -67,14 +57,12 @@ static bool add(struct page *p, uint64_t sequence, store_locator at, uint32_t si
         p->next = sequence;
         return false;
     }
-    struct span event;
-    struct store *store = queue_store(p->core, p->queue);
-    store->ops->read(store, p->queue->id, at, &event);
+    struct span event = queue_event(p->core, p->queue, at);
     p->events[p->count++] = (struct peeked){
         .sequence = sequence,
         .state = p->state,
         .attempt = attempt,
-        .event = event_of_lane(event),
+        .event = event,
         .parked_behind = p->state == STATE_READY ? blocker(p->queue, sequence, event) : 0,
         .trouble = trouble_info(trouble_find(p->queue, sequence)),
     };
@@ -168,7 +156,7 @@ static void load_page(struct core *c, const struct page *p, uint64_t from, const
     uint64_t bytes = p->max * (p->queue->bytes / (queue_remaining(p->queue) + 1) + 200);
     struct pending_peek *peek = xcalloc(1, sizeof *peek);
     *peek = (struct pending_peek){
-        .tag = PEEK_TAG + ++c->load_counter,
+        .tag = load_tag(LOAD_PEEK, ++c->load_counter),
         .route = *route,
         .id = r->id,
         .queue = p->queue->id,
@@ -268,11 +256,9 @@ static void add_loaded(struct page *p, const struct store_completion *done)
     p->next = last ? first_of(first_on_disk(q, p->state, last + 1), first_item(q, p->state, last + 1)) : 0;
 }
 
-bool peek_loaded(struct core *c, const struct store_completion *done)
+void peek_loaded(struct core *c, const struct store_completion *done)
 {
-    struct pending_peek *peek = done->tag >= PEEK_TAG ? take_pending(c, done->tag) : NULL;
-    if (!peek)
-        return false;
+    struct pending_peek *peek = take_pending(c, done->tag);
     struct arena arena;
     struct reply reply = { .id = peek->id, .detail = "" };
     struct page p = { .core = c, .state = peek->state, .max = peek->max, .max_bytes = peek->max_bytes };
@@ -291,7 +277,6 @@ bool peek_loaded(struct core *c, const struct store_completion *done)
         c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
     arena_free(&arena);
     free(peek);
-    return true;
 }
 
 void peek_free(struct core *c)

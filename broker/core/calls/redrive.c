@@ -14,8 +14,6 @@
 
 /* At most so many redrives without a rate read from the disk at a time; further requests are refused as busy. */
 #define REDRIVES_MOST 4u
-/* Tags of loads for redrives; see peek.c for other tags. */
-#define REDRIVE_TAG (UINT64_C(2) << 32)
 /* How often a redrive that waits for room tries again. */
 #define ROOM_MS 250
 
@@ -160,13 +158,11 @@ void redrive_due(struct core *c, struct redrive *r)
     follow(c, r, q, begin_step(c, r, q, to));
 }
 
-bool redrive_loaded(struct core *c, const struct store_completion *done)
+void redrive_loaded(struct core *c, const struct store_completion *done)
 {
-    struct redrive *r = done->tag >> 32 == REDRIVE_TAG >> 32 ? find_tag(c, done->tag) : NULL;
+    struct redrive *r = find_tag(c, done->tag);
     struct queue *q = r ? queue_by_id(c, r->queue) : NULL, *to = r ? queue_by_id(c, r->to) : NULL;
     enum redrive_step step = REDRIVE_DONE;
-    if (done->tag >> 32 != REDRIVE_TAG >> 32)
-        return false;
     if (q && to && r->rate)
         redrive_allow(r, c->now.mono);
     if (q && to)
@@ -177,7 +173,6 @@ bool redrive_loaded(struct core *c, const struct store_completion *done)
         step = begin_step(c, r, q, to);
     if (r)
         follow(c, r, q, step);
-    return true;
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -221,7 +216,7 @@ static void stop(struct core *c, const struct queue *q, struct reply *reply)
 static struct redrive *make(struct core *c, const struct request *asked, struct queue *q, const struct queue *to)
 {
     struct redrive *r = xcalloc(1, sizeof *r);
-    *r = (struct redrive){ .tag = REDRIVE_TAG + ++c->load_counter, .queue = q->id, .to = to->id };
+    *r = (struct redrive){ .tag = load_tag(LOAD_REDRIVE, ++c->load_counter), .queue = q->id, .to = to->id };
     r->dry_run = asked->u.redrive.dry_run;
     r->rate = r->dry_run ? 0 : asked->u.redrive.rate;
     r->sequences = select_dead(q, asked, &r->count);

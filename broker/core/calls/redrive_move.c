@@ -59,14 +59,6 @@ static enum redrive_step take(struct core *c, struct redrive *r, struct queue *q
     return REDRIVE_DONE;
 }
 
-static struct span bytes_at(const struct core *c, const struct queue *q, store_locator at)
-{
-    struct span lane;
-    struct store *store = queue_store(c, q);
-    store->ops->read(store, q->id, at, &lane);
-    return event_of_lane(lane);
-}
-
 /* Skips to the next event that is still dead; NULL: there is none. */
 static struct trouble *next_dead(struct redrive *r, const struct queue *q)
 {
@@ -86,7 +78,7 @@ enum redrive_step redrive_move(struct core *c, struct redrive *r, struct queue *
     while ((t = next_dead(r, q)) != NULL) {
         if (t->at == 0)
             return REDRIVE_LOAD;
-        enum redrive_step step = take(c, r, q, to, t, bytes_at(c, q, t->at));
+        enum redrive_step step = take(c, r, q, to, t, queue_event(c, q, t->at));
         if (step != REDRIVE_DONE)
             return step;
     }
@@ -101,7 +93,7 @@ enum redrive_step redrive_move_loaded(struct core *c, struct redrive *r, struct 
     for (size_t i = 0; i < done->count && t; i++) {
         if (done->events[i].sequence != t->sequence)
             continue; /* not asked for, but between those that are */
-        enum redrive_step step = take(c, r, q, to, t, bytes_at(c, q, done->events[i].locator));
+        enum redrive_step step = take(c, r, q, to, t, queue_event(c, q, done->events[i].locator));
         if (step != REDRIVE_DONE)
             return step;
         t = next_dead(r, q);

@@ -160,10 +160,7 @@ enum dead_hold dead_letter_send(struct core *c, struct queue *q, const struct it
     if (!to || to->closed)
         return to ? HOLD_CLOSED : HOLD_MISSING;
     struct buf event = { 0 };
-    struct span lane;
-    struct store *store = queue_store(c, q);
-    store->ops->read(store, q->id, item->at, &lane);
-    dead_letter_write(&event, event_of_lane(lane),
+    dead_letter_write(&event, queue_event(c, q, item->at),
                       &(struct dead_letter){ q->name, t->sequence, item->attempt, trouble_info(t) });
     enum reason room = take_room(c, q, to, event.size);
     if (room == REASON_ok)

@@ -5,8 +5,6 @@
 
 #include "base/mutation.h"
 
-/* Tags of loads for doomed events; see peek.c for other tags. */
-#define DOOMED_TAG (UINT64_C(7) << 32)
 /* At most so many die in one turn of a queue; the rest wait for its next turn, so that other queues get theirs. */
 #define AT_ONCE 16384u
 /* How long to wait before another try when there is no room for dead events. */
@@ -96,7 +94,8 @@ static void read_from(struct core *c, struct queue *q, uint64_t first, uint64_t 
         return;
     }
     k->doomed_loading = true;
-    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->doomed, first, end), DOOMED_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->doomed, first, end),
+                       load_tag(LOAD_DOOMED, q->id));
 }
 
 /* The event need not become dead any more: an expired one leaves, a failed one will be delivered again. */
@@ -154,10 +153,8 @@ static bool bury(struct core *c, struct queue *q, const struct store_loaded *e)
     return why == HOLD_NOT;
 }
 
-bool doomed_loaded(struct core *c, const struct store_completion *done)
+void doomed_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != DOOMED_TAG >> 32)
-        return false;
     struct queue *q = queue_by_id(c, done->queue);
     if (q) {
         q->schedule->doomed_loading = false;
@@ -170,7 +167,6 @@ bool doomed_loaded(struct core *c, const struct store_completion *done)
     }
     if (q)
         core_run_queue(c, q);
-    return true;
 }
 
 void doomed_describe(const struct core *c, const struct schedule *k, struct peeked *events, size_t count)

@@ -30,8 +30,8 @@ static inline bool doomed_by_failure(const struct schedule *k, uint64_t sequence
 int64_t doomed_due(const struct schedule *k);
 /* Makes dead what can be, up to a bound for one turn, and starts reading what is on disk only. */
 void doomed_run(struct core *c, struct queue *q);
-/* Takes a completed load; false: the load was not for doomed events. */
-bool doomed_loaded(struct core *c, const struct store_completion *done);
+/* Takes a completed load. */
+void doomed_loaded(struct core *c, const struct store_completion *done);
 /* How many are held back because there is no room for them. */
 static inline uint64_t doomed_held(const struct schedule *k)
 {

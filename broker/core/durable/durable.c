@@ -295,6 +295,20 @@ bool durable_has_room(const struct core *c)
 
 /* ------------------------------------------------------------------ completions */
 
+static void loaded(struct core *c, const struct store_completion *done)
+{
+    switch ((enum load_kind)(done->tag >> 32)) {
+    case LOAD_BACKLOG: backlog_loaded(c, done); return;
+    case LOAD_PEEK: peek_loaded(c, done); return;
+    case LOAD_REDRIVE: redrive_loaded(c, done); return;
+    case LOAD_EXPLAIN: explain_loaded(c, done); return;
+    case LOAD_UNPARKED: schedule_loaded(c, done); return;
+    case LOAD_DOOMED: doomed_loaded(c, done); return;
+    case LOAD_SPILLED: spill_loaded(c, done); return;
+    case LOAD_DROP: drop_loaded(c, done); return;
+    }
+}
+
 void core_disk(struct core *c, struct now now)
 {
     struct store_completion done;
@@ -305,9 +319,7 @@ void core_disk(struct core *c, struct now now)
             return;
         }
         if (done.kind == STORE_LOADED) {
-            if (!schedule_loaded(c, &done) && !redrive_loaded(c, &done) && !explain_loaded(c, &done) &&
-                !doomed_loaded(c, &done) && !spill_loaded(c, &done) && !drop_loaded(c, &done) && !peek_loaded(c, &done))
-                backlog_loaded(c, &done);
+            loaded(c, &done);
             continue;
         }
         c->on_disk = done.ticket;

@@ -41,11 +41,8 @@ void partitions_free(struct queue *q)
 
 uint64_t partition_key(const struct core *c, const struct queue *q, const struct item *item)
 {
-    struct span lane;
     char number[EVENT_KEY_NUMBER];
-    struct store *store = queue_store(c, q);
-    store->ops->read(store, q->id, item->at, &lane);
-    return event_key_hash(event_key(event_of_lane(lane), number));
+    return event_key_hash(event_key(queue_event(c, q, item->at), number));
 }
 
 /* ------------------------------------------------------------------ sorting */

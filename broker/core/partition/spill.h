@@ -94,7 +94,7 @@ void spill_leave_set(struct partitions *p, uint64_t sequence);
 /* spill_read.c */
 void spill_want(struct core *c, struct queue *q);        /* loads spilled events that are wanted now */
 bool spill_comes(const struct core *c, struct queue *q); /* whether a spilled event is about to come back */
-bool spill_comes_without_room(const struct core *c, struct queue *q);   /* the same while the look-ahead is full */
-bool spill_loaded(struct core *c, const struct store_completion *done); /* false: it was not loaded for this */
+bool spill_comes_without_room(const struct core *c, struct queue *q); /* the same while the look-ahead is full */
+void spill_loaded(struct core *c, const struct store_completion *done);
 
 #endif

@@ -7,8 +7,6 @@
 
 #include "base/mutation.h"
 
-/* Tag of loads for this; see peek.c for the other tags. */
-#define SPILL_TAG (UINT64_C(8) << 32)
 /* A partition with fewer events in memory reads more; an eighth of the look-ahead if that is less. */
 #define LOW_MOST 512u
 /* About how many events of a key are in memory: they are delivered one at a time. */
@@ -39,7 +37,7 @@ static void read_from(struct core *c, struct queue *q, const struct spill_line *
     uint64_t bytes = schedule_load_bytes(q, &line->ranges, first, end);
     q->partitions->spill.reading = true;
     bytes = bytes < most * each * 5 / 4 ? bytes : most * each * 5 / 4;
-    c->disk->ops->load(c->disk, q->id, first, bytes, SPILL_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, bytes, load_tag(LOAD_SPILLED, q->id));
 }
 
 /* A full look-ahead keeps a partition from reading, with one exception: if it can deliver nothing before its next
@@ -177,10 +175,8 @@ static void put_back(struct core *c, struct queue *q, const struct place *at, co
     partition_returned(c, q, e->sequence, item);
 }
 
-bool spill_loaded(struct core *c, const struct store_completion *done)
+void spill_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != SPILL_TAG >> 32)
-        return false;
     struct queue *q = queue_by_id(c, done->queue);
     struct partitions *p = q ? q->partitions : NULL; /* the queue's partitions may have been removed meanwhile */
     if (p && partition_is_full(c, q))
@@ -199,8 +195,7 @@ bool spill_loaded(struct core *c, const struct store_completion *done)
         c->disk->ops->release(c->disk, done->queue, e->locator);
     }
     if (!p)
-        return true;
+        return;
     p->spill.reading = false;
     core_run_queue(c, q);
-    return true;
 }

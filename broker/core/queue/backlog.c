@@ -39,7 +39,7 @@ void backlog_want(struct core *c, struct queue *q)
     if (!items_may_skip_to(q, first))
         return; /* until the items before the gap are delivered */
     d->loading = true;
-    c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, q->id);
+    c->disk->ops->load(c->disk, q->id, first, LOAD_BYTES, load_tag(LOAD_BACKLOG, q->id));
 }
 
 /* item.accepted of an event accepted at this wall time: tenths of a second since the core started, possibly

@@ -10,8 +10,6 @@
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/schedule.h"
 
-/* Tag of loads for this; see peek.c for the other tags. */
-#define DROP_TAG   (UINT64_C(9) << 32)
 #define LOAD_BYTES (1u << 20)
 /* Least bytes of a load, because more publishers usually follow the first in the same turn. */
 #define LOAD_LEAST (16u << 10)
@@ -59,7 +57,7 @@ static void read_from(struct core *c, struct queue *q, uint64_t first)
     uint64_t bytes = need.events * each > need.bytes ? need.events * each : need.bytes;
     bytes = bytes < LOAD_LEAST ? LOAD_LEAST : bytes * 5 / 4;
     d->drop_reading = true;
-    c->disk->ops->load(c->disk, q->id, first, bytes < LOAD_BYTES ? bytes : LOAD_BYTES, DROP_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, bytes < LOAD_BYTES ? bytes : LOAD_BYTES, load_tag(LOAD_DROP, q->id));
 }
 
 /* Starts reading the event, if no load is in progress. False: it cannot be dead-lettered now. */
@@ -145,16 +143,13 @@ static size_t drop(struct core *c, struct queue *q, const struct store_completio
     return count;
 }
 
-bool drop_loaded(struct core *c, const struct store_completion *done)
+void drop_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != DROP_TAG >> 32)
-        return false;
     struct queue *q = queue_by_id(c, done->queue);
     for (size_t i = q ? drop(c, q, done) : 0; i < done->count; i++)
         c->disk->ops->release(c->disk, done->queue, done->events[i].locator);
     if (!q)
-        return true;
+        return;
     q->durable->drop_reading = q->durable->drop_waits = false;
     core_run_queue(c, q); /* to admit those that wait */
-    return true;
 }

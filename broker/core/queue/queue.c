@@ -76,6 +76,18 @@ struct store *queue_store(const struct core *c, const struct queue *q)
     return q->durable ? c->disk : c->store;
 }
 
+/* The store has it in lane form (store.h): a tag and the size stand before the event. */
+struct span queue_event(const struct core *c, const struct queue *q, store_locator at)
+{
+    struct span lane;
+    struct store *store = queue_store(c, q);
+    store->ops->read(store, q->id, at, &lane);
+    struct wire_reader r = { lane.data + 1, lane.data + lane.size };
+    uint64_t size = 0;
+    wire_varint(&r, &size);
+    return span_of(r.at, (size_t)size);
+}
+
 uint64_t queue_remaining(const struct queue *q)
 {
     return q->ready + q->in_flight + q->delayed;

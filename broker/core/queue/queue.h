@@ -215,6 +215,8 @@ void queue_taken(struct queue *q, uint64_t sequence, struct item *item, uint32_t
 uint64_t queue_purge(struct core *c, struct queue *q, bool everything);
 uint64_t queue_remaining(const struct queue *q); /* ready, in flight and delayed events */
 struct store *queue_store(const struct core *c, const struct queue *q);
+/* The bytes of an event, valid until it is settled or released; `at` is not 0. */
+struct span queue_event(const struct core *c, const struct queue *q, store_locator at);
 uint64_t *ledger_of(struct ledger *l, enum store_cause cause); /* the ledger's count of that cause */
 void ledger_add(struct ledger *sum, const struct ledger *l);   /* all counts but remaining */
 
@@ -264,7 +266,7 @@ bool drop_is_awaited(const struct queue *q);
 /* An entry is refused although it could have waited for the read: drops an event all the same, so that its retry finds
  * room. */
 void drop_for_retry(struct queue *q);
-bool drop_loaded(struct core *c, const struct store_completion *done); /* false: it was not loaded for this */
+void drop_loaded(struct core *c, const struct store_completion *done);
 
 /* backlog.c */
 void backlog_add(struct queue *q, uint64_t first, uint64_t count, uint64_t bytes);
@@ -312,9 +314,9 @@ uint64_t schedule_purge(struct core *c, struct queue *q);
 void schedule_describe(const struct core *c, const struct queue *q, struct peeked *events, size_t count);
 /* Sets expires_ms of those of a page's events that expire. Walks over all expiries of the queue. */
 void schedule_describe_expiry(const struct queue *q, struct peeked *events, size_t count);
-void schedule_want(struct core *c, struct queue *q);                       /* loads unparked events */
-bool schedule_comes(const struct queue *q);                                /* whether a due event is about to come */
-bool schedule_loaded(struct core *c, const struct store_completion *done); /* false: it was not loaded for this */
+void schedule_want(struct core *c, struct queue *q); /* loads unparked events */
+bool schedule_comes(const struct queue *q);          /* whether a due event is about to come */
+void schedule_loaded(struct core *c, const struct store_completion *done);
 /* After a restart, for any queue on disk. `clean`: the log ends with its checkpoint. */
 void schedule_recover(struct core *c, struct queue *q, bool clean);
 bool schedule_validate(const struct schedule *k);

@@ -6,8 +6,6 @@
 #include "broker/core/partition/partition.h"
 #include "broker/core/queue/items.h"
 
-/* Tag of loads of unparked events; see peek.c for the other tags. */
-#define UNPARKED_TAG (UINT64_C(5) << 32)
 /* How many unparked events that were read may wait for their delivery. */
 #define UNPARKED_AHEAD 1024u
 #define LOAD_BYTES     (1u << 20)
@@ -92,7 +90,8 @@ void schedule_want(struct core *c, struct queue *q)
         first >= q->next_ready + UNPARKED_AHEAD) /* it is far from being delivered */
         return;
     k->loading = true;
-    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->unparked, first, end), UNPARKED_TAG | q->id);
+    c->disk->ops->load(c->disk, q->id, first, schedule_load_bytes(q, &k->unparked, first, end),
+                       load_tag(LOAD_UNPARKED, q->id));
 }
 
 bool schedule_comes(const struct queue *q)
@@ -107,10 +106,8 @@ bool schedule_comes(const struct queue *q)
            first < q->next_ready + UNPARKED_AHEAD;
 }
 
-bool schedule_loaded(struct core *c, const struct store_completion *done)
+void schedule_loaded(struct core *c, const struct store_completion *done)
 {
-    if (done->tag >> 32 != UNPARKED_TAG >> 32)
-        return false;
     struct queue *q = queue_by_id(c, done->queue);
     for (size_t i = 0; i < done->count; i++) {
         const struct store_loaded *e = &done->events[i];
@@ -120,10 +117,9 @@ bool schedule_loaded(struct core *c, const struct store_completion *done)
             c->disk->ops->release(c->disk, done->queue, e->locator);
     }
     if (!q)
-        return true;
+        return;
     q->schedule->loading = false;
     core_run_queue(c, q);
-    return true;
 }
 
 /* ------------------------------------------------------------------ after a restart */
