@@ -57,8 +57,9 @@ struct cli_syntax {
 struct cli_args {
     bool go; /* false: help or a mistake was printed: return `code` */
     int code;
-    int count;   /* of operands */
-    char **rest; /* the operands */
+    int count;        /* of operands */
+    char **rest;      /* the operands */
+    const char *verb; /* set by cli_run_verb */
 };
 
 struct cli_args cli_parse(const struct cli_syntax *syntax, void *options, int argc, char **argv);
@@ -74,13 +75,26 @@ int cli_unknown(const char *what, const char *word, const char *const *names, si
 struct cli_verb {
     const char *name;
     int (*run)(const void *options, struct cli_args *a);
-    struct cli_syntax syntax; /* `least` operands, and no more */
+    struct cli_syntax syntax;
+    bool more; /* takes more than `least` operands */
 };
 struct cli_verbs {
     const char *command, *operands; /* "topic", and the operands shown after its verbs in help */
     const struct cli_verb *items;
     size_t count;
 };
+#define CLI_VERB(command, verb, function, table, form, operands, text_, notes_)                                        \
+    {                                                                                                                  \
+        .name = verb, .run = function, .syntax = {                                                                     \
+            .usage = command " " verb " [<options>]" form,                                                             \
+            .text = text_,                                                                                             \
+            .options = table,                                                                                          \
+            .option_count = sizeof(table) / sizeof *(table),                                                           \
+            .http = true,                                                                                              \
+            .least = operands,                                                                                         \
+            .notes = notes_                                                                                            \
+        }                                                                                                              \
+    }
 /* Shows help, or runs the verb named by argv[1] with its options filled in. Returns the exit status. */
 int cli_run_verb(const struct cli_verbs *v, void *options, int argc, char **argv);
 

@@ -54,55 +54,55 @@ static const struct cli_option delete_table[] = {
     AS_JSON,
 };
 
-struct verb;
-typedef int verb_run(const struct verb *v, const struct queue_options *o, struct cli_args *a);
+typedef int verb_run(const void *options, struct cli_args *a);
 static verb_run list, show, ledger, declare, peek, explain, cancel, purge, redrive, operate, delete;
 
-static const struct verb {
-    const char *name;
-    verb_run *run;
-    struct cli_syntax syntax;
-} verbs[] = {
-#define VERB(verb, function, table, form, least_, text_, notes_)                                                       \
-    {                                                                                                                  \
-        verb, function,                                                                                                \
-        {                                                                                                              \
-            .usage = "queue " verb " [<options>]" form, .text = text_, .options = table, .option_count = COUNT(table), \
-            .http = true, .least = least_, .notes = notes_                                                             \
-        }                                                                                                              \
-    }
-    VERB("list", list, list_table, "", 0, "Lists the queues by name, with their depth, rates and consumer.", NULL),
-    VERB("show", show, json_table, " <queue>", 1,
-         "Shows everything about a queue: settings, depth, rates, consumer, ledger.", NULL),
-    VERB("ledger", ledger, json_table, " <queue>", 1,
-         "Shows a queue's ledger: accepted = acked + dead-lettered + expired + purged + dropped + remaining.", NULL),
-    VERB("declare", declare, json_table, " <queue> [<setting>=<value>...]", 1,
-         "Creates a queue, or changes its settings; settings not given keep their value.",
-         "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
-         "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, "
-         "dedup_entries,\nmax_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, "
-         "partitions,\ndead_letter_dropped, dead_letter_expired, ttl, delay."),
-    VERB("peek", peek, peek_table, " <queue>", 1,
-         "Shows events without taking them, and what went wrong with those that failed.", NULL),
-    VERB("explain", explain, json_table, " <queue> <sequence>", 2, "Shows where an event is, and why it is not moving.",
-         "  sluice queue explain orders 17"),
-    VERB("cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes a delayed event.",
-         "  sluice queue peek reminders --state delayed\n"
-         "  sluice queue cancel reminders 17"),
-    VERB("purge", purge, purge_table, " <queue>", 1, "Removes all ready and delayed events.", NULL),
-    VERB("redrive", redrive, redrive_table, " <queue>", 1,
-         "Turns dead events into new ones at the queue's tail, as far as it has room.",
-         "  sluice queue peek orders --state dead\n"
-         "  sluice queue redrive orders --dry-run\n"
-         "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand\n"
-         "  sluice queue redrive orders --filter '{\"exact\": {\"type\": \"order.placed\"}}' --rate 50\n"
-         "  sluice queue redrive orders --stop"),
-    VERB("pause", operate, json_table, " <queue>", 1, "Stops delivery; publishing goes on.", NULL),
-    VERB("resume", operate, json_table, " <queue>", 1, "Undoes pause.", NULL),
-    VERB("close", operate, json_table, " <queue>", 1, "Stops publishing, so that the consumer can empty the queue.",
-         NULL),
-    VERB("open", operate, json_table, " <queue>", 1, "Undoes close.", NULL),
-    VERB("delete", delete, delete_table, " <queue>", 1, "Deletes an empty queue; with --force, any queue.", NULL),
+static const char declare_notes[] =
+    "  sluice queue declare orders capacity=5000 capacity_bytes=64MiB lease=1m overflow=reject\n\n"
+    "Settings: capacity, capacity_bytes, durability, overflow, lease, require_consumer, dedup_window, dedup_entries,\n"
+    "max_deliveries, max_crashes, backoff, backoff_max, dead_capacity, dead_letter, ordered, partitions,\n"
+    "dead_letter_dropped, dead_letter_expired, ttl, delay.";
+
+static const struct cli_verb verbs[] = {
+    CLI_VERB("queue", "list", list, list_table, "", 0,
+             "Lists the queues by name, with their depth, rates and consumer.", NULL),
+    CLI_VERB("queue", "show", show, json_table, " <queue>", 1,
+             "Shows everything about a queue: settings, depth, rates, consumer, ledger.", NULL),
+    CLI_VERB("queue", "ledger", ledger, json_table, " <queue>", 1,
+             "Shows a queue's ledger: accepted = acked + dead-lettered + expired + purged + dropped + remaining.",
+             NULL),
+    { .name = "declare",
+      .run = declare,
+      .more = true,
+      .syntax = { .usage = "queue declare [<options>] <queue> [<setting>=<value>...]",
+                  .text = "Creates a queue, or changes its settings; settings not given keep their value.",
+                  .options = json_table,
+                  .option_count = COUNT(json_table),
+                  .http = true,
+                  .least = 1,
+                  .notes = declare_notes } },
+    CLI_VERB("queue", "peek", peek, peek_table, " <queue>", 1,
+             "Shows events without taking them, and what went wrong with those that failed.", NULL),
+    CLI_VERB("queue", "explain", explain, json_table, " <queue> <sequence>", 2,
+             "Shows where an event is, and why it is not moving.", "  sluice queue explain orders 17"),
+    CLI_VERB("queue", "cancel", cancel, json_table, " <queue> <sequence>", 2, "Removes a delayed event.",
+             "  sluice queue peek reminders --state delayed\n"
+             "  sluice queue cancel reminders 17"),
+    CLI_VERB("queue", "purge", purge, purge_table, " <queue>", 1, "Removes all ready and delayed events.", NULL),
+    CLI_VERB("queue", "redrive", redrive, redrive_table, " <queue>", 1,
+             "Turns dead events into new ones at the queue's tail, as far as it has room.",
+             "  sluice queue peek orders --state dead\n"
+             "  sluice queue redrive orders --dry-run\n"
+             "  sluice queue redrive orders --sequence 17 --sequence 23 --to orders-by-hand\n"
+             "  sluice queue redrive orders --filter '{\"exact\": {\"type\": \"order.placed\"}}' --rate 50\n"
+             "  sluice queue redrive orders --stop"),
+    CLI_VERB("queue", "pause", operate, json_table, " <queue>", 1, "Stops delivery; publishing goes on.", NULL),
+    CLI_VERB("queue", "resume", operate, json_table, " <queue>", 1, "Undoes pause.", NULL),
+    CLI_VERB("queue", "close", operate, json_table, " <queue>", 1,
+             "Stops publishing, so that the consumer can empty the queue.", NULL),
+    CLI_VERB("queue", "open", operate, json_table, " <queue>", 1, "Undoes close.", NULL),
+    CLI_VERB("queue", "delete", delete, delete_table, " <queue>", 1, "Deletes an empty queue; with --force, any queue.",
+             NULL),
 };
 
 static struct http_reply call(const char *method, bool operations, const char *queue, const char *rest,
@@ -142,12 +142,11 @@ static void print_table_line(void *context, const json_t *q)
     queue_print_row(q, 0);
 }
 
-static int list(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int list(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
+    (void)a;
     bool headed = false;
-    (void)v;
-    if (a->count)
-        return cli_usage("unexpected argument '%s'; --prefix selects by name", a->rest[0]);
     bool fine = http_each("queues", 1000, o->prefix,
                           o->json    ? print_json_line
                           : o->names ? print_name
@@ -158,24 +157,24 @@ static int list(const struct verb *v, const struct queue_options *o, struct cli_
     return fine ? CLI_OK : CLI_FAILED;
 }
 
-static int show(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int show(const void *options, struct cli_args *a)
 {
-    (void)v;
+    const struct queue_options *o = options;
     struct http_reply r = call("GET", false, a->rest[0], "", NULL);
     return http_finish(&r, o->json, queue_print_all);
 }
 
-static int ledger(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int ledger(const void *options, struct cli_args *a)
 {
-    (void)v;
+    const struct queue_options *o = options;
     struct http_reply r = call("GET", false, a->rest[0], "/ledger", NULL);
     return http_finish(&r, o->json, queue_print_ledger);
 }
 
-static int peek(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int peek(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
     struct buf rest = { 0 };
-    (void)v;
     buf_printf(&rest, "/peek?max=%lu", o->max);
     if (o->from)
         buf_printf(&rest, "&from=%lu", o->from);
@@ -201,20 +200,20 @@ static bool event_path(const char *given, char out[EVENT_PATH_SIZE])
     return true;
 }
 
-static int explain(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int explain(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
     char rest[EVENT_PATH_SIZE];
-    (void)v;
     if (!event_path(a->rest[1], rest))
         return CLI_USAGE;
     struct http_reply r = call("GET", false, a->rest[0], rest, NULL);
     return http_finish(&r, o->json, queue_print_explained);
 }
 
-static int cancel(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int cancel(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
     char rest[EVENT_PATH_SIZE];
-    (void)v;
     if (!event_path(a->rest[1], rest))
         return CLI_USAGE;
     struct http_reply r = call("DELETE", false, a->rest[0], rest, NULL);
@@ -247,10 +246,10 @@ static void print_nothing(const json_t *answer)
     (void)answer;
 }
 
-static int declare(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int declare(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
     json_t *body = json_object();
-    (void)v;
     for (int i = 1; i < a->count; i++) {
         char *equals = strchr(a->rest[i], '=');
         if (!equals || equals == a->rest[i]) {
@@ -269,9 +268,9 @@ static int declare(const struct verb *v, const struct queue_options *o, struct c
     return http_finish(&r, o->json, print_nothing);
 }
 
-static int purge(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int purge(const void *options, struct cli_args *a)
 {
-    (void)v;
+    const struct queue_options *o = options;
     struct http_reply r = call("POST", true, a->rest[0], o->dead ? "/purge?state=dead" : "/purge", NULL);
     return http_finish(&r, o->json, queue_print_done);
 }
@@ -305,11 +304,11 @@ static bool add_filter(json_t *body, const char *text)
     return true;
 }
 
-static int redrive(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int redrive(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
     json_t *body = json_object();
     int code = CLI_USAGE;
-    (void)v;
     if (o->to)
         json_object_set_new(body, "to", json_string(o->to));
     if (o->dry_run)
@@ -332,54 +331,25 @@ static int redrive(const struct verb *v, const struct queue_options *o, struct c
     return code;
 }
 
-static int operate(const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int operate(const void *options, struct cli_args *a)
 {
+    const struct queue_options *o = options;
     char rest[32];
-    snprintf(rest, sizeof rest, "/%s", v->name);
+    snprintf(rest, sizeof rest, "/%s", a->verb);
     struct http_reply r = call("POST", true, a->rest[0], rest, NULL);
     return http_finish(&r, o->json, queue_print_done);
 }
 
-static int delete (const struct verb *v, const struct queue_options *o, struct cli_args *a)
+static int delete (const void *options, struct cli_args *a)
 {
-    (void)v;
+    const struct queue_options *o = options;
     struct http_reply r = call("DELETE", true, a->rest[0], o->force ? "?force=true" : "", NULL);
     return http_finish_removal(&r, o->json, "deleted", a->rest[0]);
 }
 
-/* ------------------------------------------------------------------ which verb */
-
-static void print_help(FILE *out)
-{
-    fputs("usage: sluice queue <verb> [<options>] [<queue>]\n\n", out);
-    for (size_t i = 0; i < COUNT(verbs); i++)
-        fprintf(out, "   %-8s %s\n", verbs[i].name, verbs[i].syntax.text);
-    fputs("\n'sluice queue <verb> --help' says more about one.\n", out);
-}
-
 int cli_queue(int argc, char **argv)
 {
-    const char *names[COUNT(verbs)];
+    static const struct cli_verbs all = { "queue", "[<queue>]", verbs, COUNT(verbs) };
     struct queue_options o = { .prefix = "", .max = 10 };
-    if (argc < 2)
-        return print_help(stderr), CLI_USAGE;
-    if (!cli_words_valid(argc, argv))
-        return CLI_USAGE;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
-        return print_help(stdout), CLI_OK;
-    for (size_t i = 0; i < COUNT(verbs); i++) {
-        names[i] = verbs[i].name;
-        if (strcmp(argv[1], names[i]) != 0)
-            continue;
-        struct cli_args a = cli_parse(&verbs[i].syntax, &o, argc - 1, argv + 1);
-        if (!a.go)
-            return a.code;
-        bool one_event = verbs[i].run == explain || verbs[i].run == cancel;
-        if (a.count > 2 && one_event)
-            return cli_usage("unexpected argument '%s': give one event", a.rest[2]);
-        if (a.count > 1 && !one_event && verbs[i].run != declare && verbs[i].run != list)
-            return cli_usage("unexpected argument '%s': give one queue", a.rest[1]);
-        return verbs[i].run(&verbs[i], &o, &a);
-    }
-    return cli_unknown("verb", argv[1], names, COUNT(verbs), "sluice queue --help");
+    return cli_run_verb(&all, &o, argc, argv);
 }

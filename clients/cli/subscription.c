@@ -38,22 +38,17 @@ typedef int verb_run(const void *options, struct cli_args *a);
 static verb_run list, show, put, delete;
 
 static const struct cli_verb verbs[] = {
-#define VERB(verb, function, table, form, operands, text_, notes_)                                                     \
-    {                                                                                                                  \
-        verb, function,                                                                                                \
-        {                                                                                                              \
-            .usage = "subscription " verb " [<options>]" form, .text = text_, .options = table,                        \
-            .option_count = COUNT(table), .http = true, .least = operands, .notes = notes_                             \
-        }                                                                                                              \
-    }
-    VERB("list", list, list_table, "", 0, "Lists the subscriptions of the sidecar's application by name.", NULL),
-    VERB("show", show, json_table, " <subscription>", 1, "Shows a subscription: settings, state, counts.", NULL),
-    VERB("put", put, put_table, " <subscription>", 1, "Creates a subscription, or changes the given settings of one.",
-         "  sluice subscription put jobs-to-shop --queue jobs --to http://127.0.0.1:8080/events\n"
-         "  sluice subscription put jobs-to-shop --concurrency 4\n\n"
-         "The broker keeps it for the application: every sidecar with that app.name runs it."),
-    VERB("delete", delete, json_table, " <subscription>", 1, "Deletes a subscription; the queue keeps its events.",
-         NULL),
+    CLI_VERB("subscription", "list", list, list_table, "", 0,
+             "Lists the subscriptions of the sidecar's application by name.", NULL),
+    CLI_VERB("subscription", "show", show, json_table, " <subscription>", 1,
+             "Shows a subscription: settings, state, counts.", NULL),
+    CLI_VERB("subscription", "put", put, put_table, " <subscription>", 1,
+             "Creates a subscription, or changes the given settings of one.",
+             "  sluice subscription put jobs-to-shop --queue jobs --to http://127.0.0.1:8080/events\n"
+             "  sluice subscription put jobs-to-shop --concurrency 4\n\n"
+             "The broker keeps it for the application: every sidecar with that app.name runs it."),
+    CLI_VERB("subscription", "delete", delete, json_table, " <subscription>", 1,
+             "Deletes a subscription; the queue keeps its events.", NULL),
 };
 
 static struct http_reply call_on(const char *method, const char *subscription, const char *data)

@@ -37,24 +37,21 @@ typedef int verb_run(const void *options, struct cli_args *a);
 static verb_run list, show, put, bind, unbind, delete;
 
 static const struct cli_verb verbs[] = {
-#define VERB(verb, function, table, form, operands, text_, notes_)                                                     \
-    {                                                                                                                  \
-        verb, function,                                                                                                \
-        {                                                                                                              \
-            .usage = "topic " verb " [<options>]" form, .text = text_, .options = table, .option_count = COUNT(table), \
-            .http = true, .least = operands, .notes = notes_                                                           \
-        }                                                                                                              \
-    }
-    VERB("list", list, list_table, "", 0, "Lists the topics by name, with their queues.", NULL),
-    VERB("show", show, json_table, " <topic>", 1, "Shows a topic: its queues, their filters, its counts.", NULL),
-    VERB("put", put, put_table, " <topic>", 1, "Makes a topic, or says what becomes of events that nothing matches.",
-         "  sluice topic put orders-all --unrouted queue=leftovers"),
-    VERB("bind", bind, bind_table, " <topic> <queue>", 2, "Binds a queue to a topic, or gives it another filter.",
-         "  sluice topic bind orders-all audit\n"
-         "  sluice topic bind orders-all mail --filter '{\"exact\":{\"type\":\"order.placed\"}}'\n\n"
-         "Operators: exact, prefix, suffix, all, any, not (CloudEvents Subscriptions)."),
-    VERB("unbind", unbind, json_table, " <topic> <queue>", 2, "Undoes bind; the queue keeps its events.", NULL),
-    VERB("delete", delete, json_table, " <topic>", 1, "Deletes a topic; its queues and their events stay.", NULL),
+    CLI_VERB("topic", "list", list, list_table, "", 0, "Lists the topics by name, with their queues.", NULL),
+    CLI_VERB("topic", "show", show, json_table, " <topic>", 1, "Shows a topic: its queues, their filters, its counts.",
+             NULL),
+    CLI_VERB("topic", "put", put, put_table, " <topic>", 1,
+             "Makes a topic, or says what becomes of events that nothing matches.",
+             "  sluice topic put orders-all --unrouted queue=leftovers"),
+    CLI_VERB("topic", "bind", bind, bind_table, " <topic> <queue>", 2,
+             "Binds a queue to a topic, or gives it another filter.",
+             "  sluice topic bind orders-all audit\n"
+             "  sluice topic bind orders-all mail --filter '{\"exact\":{\"type\":\"order.placed\"}}'\n\n"
+             "Operators: exact, prefix, suffix, all, any, not (CloudEvents Subscriptions)."),
+    CLI_VERB("topic", "unbind", unbind, json_table, " <topic> <queue>", 2, "Undoes bind; the queue keeps its events.",
+             NULL),
+    CLI_VERB("topic", "delete", delete, json_table, " <topic>", 1, "Deletes a topic; its queues and their events stay.",
+             NULL),
 };
 
 static struct http_reply call(const char *method, bool operations, const struct buf *path, const char *data)

@@ -20,9 +20,10 @@ static int run(const struct cli_verbs *v, const struct cli_verb *verb, void *opt
     struct cli_args a = cli_parse(&verb->syntax, options, argc, argv);
     if (!a.go)
         return a.code;
-    if (a.count > (int)verb->syntax.least)
+    if (a.count > (int)verb->syntax.least && !verb->more)
         return cli_usage("unexpected argument '%s'. See 'sluice %s %s --help'.", a.rest[verb->syntax.least], v->command,
                          verb->name);
+    a.verb = verb->name;
     return verb->run(options, &a);
 }
 

@@ -41,9 +41,10 @@ def test_incomplete_and_unknown_options_are_named():
 
 
 def test_an_extra_argument_is_named(dev):
-    for words, said in ((["queue", "list", "q"], "unexpected argument 'q'; --prefix selects by name"),
-                        (["queue", "show", "q", "p"], "unexpected argument 'p': give one queue"),
-                        (["queue", "explain", "q", "1", "2"], "unexpected argument '2': give one event"),
+    for words, said in ((["queue", "list", "q"], "unexpected argument 'q'. See 'sluice queue list --help'."),
+                        (["queue", "show", "q", "p"], "unexpected argument 'p'. See 'sluice queue show --help'."),
+                        (["queue", "explain", "q", "1", "2"],
+                         "unexpected argument '2'. See 'sluice queue explain --help'."),
                         (["topic", "show", "t", "u"], "unexpected argument 'u'. See 'sluice topic show --help'."),
                         (["top", "q"], "unexpected argument 'q'; --prefix selects queues by name"),
                         (["drain", "q"], "unexpected argument 'q'"),

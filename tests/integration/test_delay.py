@@ -257,7 +257,7 @@ def test_the_cli_delays_and_cancels_events(cluster, broker):
     assert "settled: event 2 of queue 'q' was acknowledged, cancelled" in sluice("queue", "cancel", "q", "2", status=1)
     assert "not delayed any more" in sluice("queue", "cancel", "q", "4", status=1)
     assert "above 0" in sluice("queue", "cancel", "q", "x", status=2)
-    assert "unexpected argument '4': give one event" in sluice("queue", "cancel", "q", "3", "4", status=2)
+    assert "unexpected argument '4'" in sluice("queue", "cancel", "q", "3", "4", status=2)
     refused = sluice("pub", "q", "--delay", "1h", "--ttl", "30m", "x", status=2)
     assert "--ttl 30m includes --delay 1h and must be longer" in refused
     assert "give one of them" in sluice("pub", "q", "--delay", "1s", "--not-before", stamp(1), "x", status=2)
