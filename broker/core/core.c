@@ -30,7 +30,7 @@ void core_config_defaults(struct core_config *config)
         .unsettled_most = 1000,
         .look_ahead = 65536,
         .look_ahead_bytes = 16u << 20,
-        .version = "0.1.0",
+        .version = SLUICE_VERSION,
         .epoch_bits = 20,
     };
 }
