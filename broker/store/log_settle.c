@@ -160,6 +160,7 @@ void log_forget(struct store *store, uint32_t queue)
 {
     struct log *l = log_self(store);
     struct log_queue *q = log_queue_of(l, queue, false);
+    l->cache->ops->forget(l->cache, queue); /* also of a topic, which owns what is shared in memory */
     if (!q)
         return;
     group_gather_settled(l);
@@ -167,5 +168,4 @@ void log_forget(struct store *store, uint32_t queue)
     forgotten_write(&g->records, queue);
     g->urgent = true;
     log_queue_drop(l, q);
-    l->cache->ops->forget(l->cache, queue);
 }

@@ -341,6 +341,21 @@ static void a_topic_behind_a_queues_own_line_is_tried_when_all_of_that_are_refus
     assert_int_equal(topic_of(d, "all").waiting_publishers, 0);
 }
 
+static void a_deleted_topic_leaves_no_memory(void **state)
+{
+    (void)state;
+    struct peer *p = joined("p");
+    make_durably("all", "a", "b");
+    publish(p, "all", 0, "one two");
+    settle_disk();
+    assert_non_null(strstr(heard(p), "confirm"));
+    assert_true(bench.log->ops->memory(bench.log) > 0);
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "a" }), "ok");
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "b" }), "ok");
+    assert_string_equal(ask_durably(&(struct request){ .call = CALL_DELETE_TOPIC, .topic = "all" }), "ok");
+    assert_int_equal(bench.log->ops->memory(bench.log), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +374,7 @@ int main(void)
         on_disk(a_producer_is_told_where_its_events_are_after_a_crash),
         on_disk(behind_a_waiter_for_the_disk_all_are_refused_with_reason_disk),
         on_disk(a_topic_behind_a_queues_own_line_is_tried_when_all_of_that_are_refused),
+        on_disk(a_deleted_topic_leaves_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
