@@ -184,6 +184,9 @@ void schedule_recover(struct core *c, struct queue *q, bool clean)
         if (run->at > c->now.wall.ms)
             park_live(q, run->first, run->first + run->count);
     }
+    struct due_run past; /* what they delayed is ready, and may be backing off since */
+    while (k && due_pop(&k->waiting, c->now.wall.ms, &past)) {
+    }
     if (k && !clean)
         ranges_free(&k->fresh);
     resume_backoffs(c, q);
