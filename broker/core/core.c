@@ -157,6 +157,23 @@ void core_lane_failed(struct core *c, uint32_t lane, enum reason reason, const c
 /* The struct a timer is embedded in. */
 #define OWNER(timer, type, member) ((type *)(void *)((char *)(timer)-offsetof(type, member)))
 
+#define LATE_MS                    1000 /* timers fire later than that only if the process does not run */
+
+int64_t core_stood_still_ms(struct core *c, const struct timer *fired)
+{
+    int64_t late = mono_since_ms(c->now.mono, fired->due);
+    if (late <= LATE_MS)
+        return 0;
+    if (c->stood_still.ns != c->now.mono.ns)
+        core_log(
+            c, LOG_WARN, NULL, NULL,
+            "the broker did not run for %.1f s; sessions and leases get that much longer (a stopped process, a slow "
+            "disk, too little CPU?)",
+            (double)late / 1000);
+    c->stood_still = c->now.mono;
+    return late;
+}
+
 void core_tick(struct core *c, struct now now)
 {
     c->now = now;

@@ -161,12 +161,14 @@ struct core {
     struct pending_peek *pending_peeks; /* peeks whose page is being read from the disk; see peek.c */
     uint32_t pending_peek_count;
     uint32_t load_counter;
+    mono_t stood_still;               /* when it was last seen that the process had stood still */
     struct explanation *explanations; /* whose event is being read from the disk; see explain.c */
     struct redrive *redrives;         /* in progress; see redrive.h */
     struct timers redrive_timers;
     bool disk_starved;        /* somebody waits for room on the disk … */
     uint64_t disk_starved_at; /* … and found only this many bytes */
-    mono_t disk_full_told;    /* when a full disk was last logged; 0: never */
+    mono_t disk_full_told;    /* when a full disk was last logged; 0: there has been room since */
+    mono_t disk_lacked;       /* when somebody last waited for room on it */
     bool failed;              /* the log failed: nothing more is confirmed */
     mono_t started;
     int64_t start_ms; /* `started` by the wall clock, as explain.c last computed it; 0: not yet */
@@ -256,6 +258,10 @@ void core_log(struct core *c, enum log_level level, const struct queue *q, const
 void core_reply(struct core *c, const struct route *route, const struct reply *reply);
 
 /* core.c */
+/* Milliseconds by which a timer of a peer's fired late; 0 if that is little. The process then stood still (a disk, a
+ * debugger, the kernel), or got no processor, and what the peer sent meanwhile may not have been read yet. So this time
+ * is not counted against the peer. Logs it once a turn. */
+int64_t core_stood_still_ms(struct core *c, const struct timer *fired);
 struct token core_random_token(struct core *c);
 int32_t core_tenths(const struct core *c);       /* tenths of a second since the start, as in item.accepted */
 uint64_t core_budget_left(const struct core *c); /* bytes of the memory budget that are free */

@@ -297,7 +297,10 @@ static void fail_all(struct core *c, struct lease *l)
 
 void settle_lease_expired(struct core *c, struct lease *l)
 {
-    if (!MUTATED(ignore_lease))
+    int64_t stood_still = core_stood_still_ms(c, &l->timer);
+    if (stood_still)
+        timers_set(&c->lease_timers, &l->timer, mono_add_ms(c->now.mono, stood_still));
+    else if (!MUTATED(ignore_lease))
         fail_all(c, l);
 }
 

@@ -276,6 +276,17 @@ static void tell_full(struct core *c)
         (unsigned long long)log.disk_bytes, (unsigned long long)log.disk_budget);
 }
 
+/* Once nobody has lacked room for as long as that. */
+static void tell_room(struct core *c)
+{
+    if (c->disk_starved)
+        c->disk_lacked = c->now.mono;
+    if (!c->disk_full_told.ns || mono_since_ms(c->now.mono, c->disk_lacked) < TELL_FULL_MS)
+        return;
+    c->disk_full_told = (mono_t){ 0 };
+    core_log(c, LOG_INFO, NULL, NULL, "there is room on the disk again");
+}
+
 void durable_starved(struct core *c, uint64_t left)
 {
     if (!c->disk_starved || left < c->disk_starved_at)
@@ -325,6 +336,7 @@ void core_disk(struct core *c, struct now now)
         c->on_disk = done.ticket;
         release_through(c, done.ticket);
     }
+    tell_room(c);
     if (!durable_has_room(c)) {
         if (durable_disk_is_full(c))
             tell_full(c);

@@ -112,9 +112,18 @@ static void attach_timed_out(struct core *c, struct session *s)
     attach_fail(c, s, REASON_inbox_unreachable, detail);
 }
 
+/* Moves a time from which the peer's silence is counted. */
+static void put_off(mono_t *from, int64_t ms, mono_t now)
+{
+    *from = mono_min(mono_add_ms(*from, ms), now);
+}
+
 void session_tick(struct core *c, struct session *s)
 {
     mono_t now = c->now.mono;
+    int64_t stood_still = core_stood_still_ms(c, &s->timer);
+    put_off(&s->link.last_heard, stood_still, now);
+    put_off(&s->link.last_progress, stood_still, now);
     if (s->pending.active && s->pending.deadline.ns <= now.ns) {
         bool fresh = s->pending.fresh;
         attach_timed_out(c, s);

@@ -165,6 +165,12 @@ void pass(struct driver *d, int64_t ms)
     }
 }
 
+void stand_still(struct driver *d, int64_t ms)
+{
+    move_clock(d, d->now.mono.ns + ms * MONO_MS);
+    d->heartbeat = d->now.mono;
+}
+
 /* ------------------------------------------------------------------ control calls */
 
 void ask_only(struct driver *d, struct request *r)

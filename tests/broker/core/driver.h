@@ -82,6 +82,8 @@ void driver_restart(struct driver *d);
 void turn(struct driver *d);
 /* Time passes: every timer runs when it is due, and peers that are not silent send heartbeats. */
 void pass(struct driver *d, int64_t ms);
+/* Time passes while the broker does not run: the next turn finds its timers late, and nothing has arrived. */
+void stand_still(struct driver *d, int64_t ms);
 
 /* ---- control calls */
 

@@ -270,6 +270,28 @@ static void a_disk_that_is_behind_is_not_full(void **state)
     assert_true(broker(d).disk_full && logged(d, "no room on the disk"));
 }
 
+static void that_there_is_room_again_is_told_once_it_lasts(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = joined("p");
+    fill_disk(p);
+    publish(p, "orders", 1000, "big:6000");
+    settle_disk();
+    assert_true(logged(d, "no room on the disk"));
+    disk_set_capacity(bench.disk, UINT64_MAX);
+    pass(d, 2000);
+    settle_disk();
+    pass(d, 58000);
+    settle_disk();
+    assert_false(logged(d, "there is room"));
+    pass(d, 3000);
+    settle_disk();
+    assert_true(logged(d, "there is room on the disk again"));
+    pass(d, 100000);
+    settle_disk();
+    assert_false(logged(d, "there is room"));
+}
+
 /* ------------------------------------------------------------------ the farewell */
 
 static void a_stopping_broker_says_bye_behind_the_last_confirm(void **state)
@@ -319,6 +341,7 @@ int main(void)
         on_disk(who_waits_behind_one_that_the_disk_has_no_room_for_is_refused_with_reason_disk),
         on_disk(the_reason_is_that_of_the_end_of_the_wait_and_not_of_its_beginning),
         on_disk(a_disk_that_is_behind_is_not_full),
+        on_disk(that_there_is_room_again_is_told_once_it_lasts),
         on_disk(a_stopping_broker_says_bye_behind_the_last_confirm),
         on_disk(a_stopping_broker_delivers_nothing_more),
     };
