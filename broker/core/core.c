@@ -201,8 +201,9 @@ static void run_queues(struct core *c)
         q->runnable = false;
         publish_admit(c, q);
         /* After admission, as what was just admitted may already be due or expired. If more has expired than one turn
-         * takes, other queues are run before it continues. */
-        if (q->schedule && !schedule_turn(c, q)) {
+         * takes, other queues are run before it continues. An orderly stop leaves it to the next start: while events
+         * expire the log would not come to rest, and its last checkpoint would not be the end of it. */
+        if (q->schedule && !c->stopping && !schedule_turn(c, q)) {
             core_stop_queue(c, q); /* the schedule's timer runs it again in the next turn */
             continue;
         }

@@ -176,6 +176,9 @@ struct core {
     uint8_t receipt_key[16];
     char *ingress;
     bool stopping, bye_said;
+    struct {
+        bool orderly, unsynced;
+    } before;       /* what the recovered snapshot says of the run that wrote it: persist_fields.h, STATE_* */
     struct now now; /* the time of the input being handled */
 
     struct timers timers; /* of sessions */

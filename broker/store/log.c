@@ -285,13 +285,13 @@ static bool stop(struct store *store)
     if (!l->stopping) {
         l->stopping = true;
         l->config.lazy_ms = 0;
-        l->final_checkpoint = false;
+        l->final_checkpoint = l->no_final_checkpoint = false;
     }
     if (!at_rest(l))
         return false;
-    if (l->final_checkpoint)
+    if (l->no_final_checkpoint || (l->final_checkpoint && l->since_checkpoint == 0))
         return true;
-    checkpoint_start(l);
+    checkpoint_start(l); /* for the second time, where something was logged during the first */
     l->final_checkpoint = true;
     return false;
 }

@@ -198,7 +198,7 @@ static void starve(struct log *l, bool carries)
     l->checkpoint_again = mono_add_ms(l->now, LEAST_EVERY_MS);
     l->since_checkpoint = l->config.segment_size; /* still due */
     /* Without a spare to give up the orderly end goes without a checkpoint: everything is in the log. */
-    l->final_checkpoint = l->stopping && l->spares == 0;
+    l->no_final_checkpoint = l->stopping && l->spares == 0;
     if (!segment_remove_recyclable(l)) {
         if (l->spares == 0 || l->spare_pending || !(count_dead(l) || carries || l->stopping))
             return;

@@ -91,14 +91,26 @@ static bool read_checkpoint(struct repair *r, const struct log_config *config)
     return open_old(r, config, &e);
 }
 
+/* Did the log go on behind the checkpoint, in this segment? A start seals the segment that it finds. */
+static bool goes_on(const struct repair *r, const struct walked *w)
+{
+    if (w->id == r->position.segment)
+        return w->torn || w->end > r->position.offset;
+    return w->id > r->position.segment && (w->torn || w->groups || !w->blank);
+}
+
 static bool walk_all(struct repair *r, uint64_t from, const struct walk *w)
 {
     struct walked out;
     size_t count = 0;
     int why;
     uint64_t *ids = walk_list(r->from, &count, &why);
-    for (size_t i = 0; i < count && why == 0; i++)
-        why = ids[i] < from ? 0 : walk_segment(r->old, ids[i], w, &out);
+    for (size_t i = 0; i < count && why == 0; i++) {
+        if (ids[i] < from)
+            continue;
+        why = walk_segment(r->old, ids[i], w, &out);
+        r->went_on |= why == 0 && goes_on(r, &out);
+    }
     free(ids);
     if (why)
         repair_report(r, "cannot read the log: %s", strerror(why));
@@ -151,6 +163,14 @@ static void report_damage(void *context, uint64_t segment, uint64_t from, uint64
     repair_report(r, "%016" PRIx64 ".log: damaged from offset %" PRIu64 " to %" PRIu64, segment, from, to);
 }
 
+/* An empty note behind the checkpoint. Where nothing else is salvaged from there, a start would take the end of the
+ * old log for an orderly one. */
+static void put_trace(struct repair *r)
+{
+    uint64_t ticket;
+    r->new->base.ops->note(&r->new->base, (struct span){ 0 }, &ticket);
+}
+
 static bool salvage(struct repair *r)
 {
     const struct walk all = { r, r->position.segment ? repair_copy_record : repair_note_moved, report_damage };
@@ -163,6 +183,8 @@ static bool salvage(struct repair *r)
         return false;
     if (!walk_all(r, r->position.segment, &after) || !repair_pump(r))
         return false;
+    if (r->position.segment && r->went_on)
+        put_trace(r);
     report_lost(r);
     return repair_pump(r) && r->from->ops->list(r->from, copy_file, &c) == 0 && c.fine;
 }

@@ -49,6 +49,7 @@ struct repair {
     struct buf moved;        /* buffer for the record of a moved run */
     uint64_t unpumped;       /* bytes put in since the last repair_pump */
     uint64_t damaged;        /* damaged places met */
+    bool went_on;            /* the old log went on behind its checkpoint */
     bool stopped;            /* something could not be written or read, which was reported */
     int64_t clock_ms;        /* of the new log: a count of turns */
 };

@@ -282,8 +282,10 @@ struct log {
     struct plan *active_plan; /* measures the active segment (plan_measure_active) … */
     bool measuring_active;    /* … and wants another turn for it */
 
-    bool stopping, final_checkpoint; /* final_checkpoint: the checkpoint of the orderly end was begun */
-    bool failed;                     /* the disk failed: no new work is begun */
+    bool stopping;
+    bool final_checkpoint;    /* the checkpoint of the orderly end was begun */
+    bool no_final_checkpoint; /* … and there is no room for it: the end goes without */
+    bool failed;              /* the disk failed: no new work is begun */
     char failure[256];
     struct log_info info;
 };

@@ -3,8 +3,8 @@
  *   - Without a rate, they go at once, as far as there is room. Those on disk are read first, some at a time, and the
  *     answer follows when all are handled.
  *   - With a rate, the answer comes at once and the redrive goes on by itself; it waits where there is no room. It is
- *     shown with its queue until it is through or stopped. It does not survive a restart: what it has not moved is
- *     dead as before. */
+ *     shown with its queue until it is through or stopped. It ends with an orderly stop and does not survive a restart:
+ *     what it has not moved is dead as before. */
 #include "broker/core/calls/redrive.h"
 
 #include "base/xalloc.h"
@@ -148,7 +148,7 @@ static enum redrive_step begin_step(struct core *c, struct redrive *r, struct qu
 void redrive_due(struct core *c, struct redrive *r)
 {
     struct queue *q = queue_by_id(c, r->queue), *to = queue_by_id(c, r->to);
-    if (!q || !to) {
+    if (!q || !to || c->stopping) {
         finish(c, r, q);
         return;
     }

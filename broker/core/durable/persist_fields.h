@@ -25,6 +25,8 @@ enum {
     NOTE_SUBSCRIPTION = 12,
     NOTE_SUBSCRIPTION_DELETED,
     STATE_SUBSCRIPTION_REVISION = 20,
+    STATE_ORDERLY,  /* 1: this is the last checkpoint of an orderly stop */
+    STATE_UNSYNCED, /* 1: confirms do not wait for the sync */
 };
 enum {
     QUEUE_ID = 1,

@@ -25,6 +25,8 @@ static bool take_field(struct core *c, const struct wire_field *f)
     case NOTE_SUBSCRIPTION: return subscription_restore(c, f->bytes, false);
     case NOTE_SUBSCRIPTION_DELETED: return subscription_restore(c, f->bytes, true);
     case STATE_SUBSCRIPTION_REVISION: c->subscription_revision = f->number; return true;
+    case STATE_ORDERLY: c->before.orderly = f->number != 0; return true;
+    case STATE_UNSYNCED: c->before.unsynced = f->number != 0; return true;
     case STATE_NEXT_QUEUE: c->next_queue_id = (uint32_t)f->number; return true;
     case STATE_CLOSED_LEDGER: persist_take_ledger(&c->closed_ledger, f->bytes); return true;
     default: return true;

@@ -164,6 +164,10 @@ void core_snapshot(void *context, struct buf *out)
 {
     struct core *c = context;
     wire_add_number(out, STATE_NEXT_QUEUE, c->next_queue_id);
+    if (c->stopping)
+        wire_add_number(out, STATE_ORDERLY, 1);
+    if (!c->config.confirm_synced)
+        wire_add_number(out, STATE_UNSYNCED, 1);
     put_ledger(out, STATE_CLOSED_LEDGER, &c->closed_ledger);
     for (uint32_t i = 0; i < c->queue_count; i++)
         put_queue_state(c, out, c->by_name[i]);

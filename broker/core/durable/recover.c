@@ -13,6 +13,15 @@ static void add_live(void *context, uint64_t first, uint64_t end)
  * ones. */
 #define SEQUENCES_SKIPPED (UINT64_C(1) << 24)
 
+/* After a crash of the machine nothing need be left of what was written behind a checkpoint. So where confirms do not
+ * wait for the sync, a log that ends with its checkpoint does not prove an orderly stop. */
+static bool may_lack_confirmed(const struct core *c)
+{
+    struct log_info log;
+    log_info(c->disk, &log);
+    return (!c->config.confirm_synced || c->before.unsynced) && (log.unclean || !c->before.orderly);
+}
+
 /* Forgets the failures of an event that is not in the log any more: a repair found the record of a failure but not
  * the event. No other event gets its sequence, because the next start would take it for this one. */
 static void forget_lost(struct queue *q, struct trouble *t)
@@ -55,7 +64,7 @@ static bool recover_queue(struct core *c, struct queue *q, struct error *e)
     struct log_info log;
     uint64_t bytes;
     log_info(c->disk, &log);
-    if (log.unclean && !c->config.confirm_synced)
+    if (may_lack_confirmed(c))
         q->next_sequence += SEQUENCES_SKIPPED;
     log_each_live(c->disk, q->id, add_live, q, &bytes);
     d->backlog_bytes = bytes;

@@ -11,6 +11,7 @@ static void open_log(void)
     log_config_defaults(&config);
     config.segment_size = 64u << 10;
     config.cache_bytes = bench.cache_bytes;
+    config.sync = bench.sync;
     bench.files = disk_open(bench.disk);
     bench.log = log_open(&config, bench.files, &replay, &e);
     if (!bench.log || !core_open_disk(core, bench.log, bench.d->now, &e))
@@ -66,12 +67,17 @@ void crash(int64_t ms)
     open_log();
 }
 
-void stop_orderly(void)
+void end_orderly(void)
 {
     core_stop(bench.d->core, bench.d->now);
     do
         settle_disk();
     while (!bench.log->ops->stop(bench.log));
+}
+
+void stop_orderly(void)
+{
+    end_orderly();
     crash(0);
 }
 

@@ -18,6 +18,7 @@ struct bench {
     struct store *log;
     uint64_t random;
     uint64_t cache_bytes; /* of the next start */
+    enum log_sync sync;   /* of the next start */
 };
 
 extern struct bench bench;
@@ -31,7 +32,8 @@ int bench_teardown(void **state);
 void settle_disk(void);
 /* The machine crashes, and the broker starts `ms` later by the wall clock. Peers and their state are forgotten. */
 void crash(int64_t ms);
-void stop_orderly(void);
+void end_orderly(void);  /* only ends it, in order */
+void stop_orderly(void); /* ends it in order, and starts it again */
 /* A new attached peer; its attach is answered once the producer is durable. */
 struct peer *joined(const char *name);
 /* A new attached consumer of "mail" with credit for `wanted` events. */

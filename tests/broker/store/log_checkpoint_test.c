@@ -106,6 +106,20 @@ static void after_a_start_that_replayed_nothing_it_does_not(void **state)
     assert_int_equal(model_info(&m).checkpoints, 0);
 }
 
+/* A start that found it behind the last checkpoint would take the stop for an unclean one. */
+static void what_is_logged_during_the_last_checkpoint_is_in_another(void **state)
+{
+    (void)state;
+    open_log(SEGMENT);
+    model_fill(&m, 20);
+    model_quiet(&m);
+    assert_false(m.log->ops->stop(m.log));
+    model_note(&m);
+    model_turn(&m, 1, 0);
+    model_restart(&m, MODEL_STOP);
+    assert_false(model_info(&m).unclean);
+}
+
 static void while_segments_become_empty_a_checkpoint_a_second_frees_them(void **state)
 {
     (void)state;
@@ -153,6 +167,7 @@ int main(void)
         with_log(a_large_checkpoint_follows_four_times_its_size_of_log),
         with_log(after_a_start_that_replayed_something_the_first_group_brings_a_checkpoint),
         with_log(after_a_start_that_replayed_nothing_it_does_not),
+        with_log(what_is_logged_during_the_last_checkpoint_is_in_another),
         with_log(while_segments_become_empty_a_checkpoint_a_second_frees_them),
         with_log(the_loop_learns_when_the_next_checkpoint_is_due),
     };

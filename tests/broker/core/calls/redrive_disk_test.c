@@ -81,6 +81,21 @@ static void a_rate_goes_on_over_the_disk_until_the_broker_ends(void **state)
     assert_int_equal(describe(d, QUEUE).redrive.rate, 0);
 }
 
+/* It would go on writing behind the last checkpoint. */
+static void an_orderly_stop_ends_one_with_a_rate(void **state)
+{
+    struct driver *d = *state;
+    with_dead("one two three four five six", 6);
+    ask_only(d, &(struct request){ .call = CALL_REDRIVE, .queue = QUEUE, .u.redrive = { .to = "", .rate = 2 } });
+    settle_disk();
+    uint64_t dead = describe(d, QUEUE).dead;
+    core_stop(d->core, d->now);
+    pass(d, 3000);
+    settle_disk();
+    assert_int_equal(describe(d, QUEUE).redrive.rate, 0);
+    assert_int_equal(describe(d, QUEUE).dead, dead);
+}
+
 static void a_redrive_can_be_stopped_while_it_reads(void **state)
 {
     struct driver *d = *state;
@@ -159,6 +174,7 @@ int main(void)
         on_disk(redriven_events_are_delivered_though_nobody_publishes),
         on_disk(redriven_events_are_there_after_a_crash_and_the_dead_are_not),
         on_disk(a_rate_goes_on_over_the_disk_until_the_broker_ends),
+        on_disk(an_orderly_stop_ends_one_with_a_rate),
         on_disk(a_redrive_can_be_stopped_while_it_reads),
         on_disk(two_redrives_at_once_are_both_answered),
         on_disk(two_redrives_without_an_id_are_both_answered),

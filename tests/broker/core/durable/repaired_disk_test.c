@@ -57,6 +57,15 @@ static struct disk *repaired(void)
     return to;
 }
 
+static void start_repaired(void)
+{
+    struct disk *to = repaired();
+    disk_kill(bench.disk);
+    disk_free(bench.disk);
+    bench.disk = to;
+    crash(0);
+}
+
 static void check_repaired(void)
 {
     struct disk *to = repaired();
@@ -106,11 +115,7 @@ static void a_new_event_is_not_taken_for_a_lost_dead_one(void **state)
     settle(k, "mail", SETTLE_NACK, 1, 1, 0);
     settle_disk();
     assert_true(mail(bench.d->core)->dead == 1 && queue_remaining(mail(bench.d->core)) == 0);
-    struct disk *to = repaired();
-    disk_kill(bench.disk);
-    disk_free(bench.disk);
-    bench.disk = to;
-    crash(0);
+    start_repaired();
     disk_set_fault(bench.disk, DISK_NO_SPACE, true);
     publish(joined("p"), "mail", 0, "new");
     settle_disk();
@@ -120,12 +125,48 @@ static void a_new_event_is_not_taken_for_a_lost_dead_one(void **state)
     assert_true(mail(bench.d->core)->dead == 0 && queue_remaining(mail(bench.d->core)) == 1);
 }
 
+static uint64_t next_sequence(void)
+{
+    return queue_find(bench.d->core, span_str("orders"))->next_sequence;
+}
+
+/* After an orderly stop, from when on confirms do not wait for the sync. Returns the next sequence. */
+static uint64_t publish_unsynced(void)
+{
+    publish_durably(joined("p"), "old"); /* its segment stays, so that no checkpoint is due after the start */
+    bench.sync = LOG_SYNC_NONE;
+    bench.d->config.confirm_synced = false;
+    stop_orderly();
+    publish_from(joined("p"), "orders", 2, 0, "one two");
+    settle_disk();
+    return next_sequence();
+}
+
+/* The run that follows an orderly stop may leave nothing but the seal of the segment that it found, which is not
+ * copied. */
+static void a_repair_does_not_make_a_crash_an_orderly_stop(void **state)
+{
+    (void)state;
+    uint64_t next = publish_unsynced();
+    start_repaired();
+    assert_true(next_sequence() > next);
+}
+
+static void a_repair_leaves_an_orderly_stop_orderly(void **state)
+{
+    (void)state;
+    uint64_t next = publish_unsynced();
+    end_orderly();
+    start_repaired();
+    assert_int_equal(next_sequence(), next);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_disk(a_death_s_note_may_survive_its_event),
-        on_disk(a_dead_event_of_a_checkpoint_may_be_lost),
-        on_disk(a_new_event_is_not_taken_for_a_lost_dead_one),
+        on_disk(a_death_s_note_may_survive_its_event),         on_disk(a_dead_event_of_a_checkpoint_may_be_lost),
+        on_disk(a_new_event_is_not_taken_for_a_lost_dead_one), on_disk(a_repair_does_not_make_a_crash_an_orderly_stop),
+        on_disk(a_repair_leaves_an_orderly_stop_orderly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

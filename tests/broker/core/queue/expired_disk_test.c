@@ -209,6 +209,20 @@ static void one_in_flight_that_comes_back_is_kept(void **state)
     assert_string_equal(books(), "dead 1 held 0 ready 0 delayed 0 expired 1 remaining 0");
 }
 
+/* Else events that expire all the time would be settled behind the last checkpoint. */
+static void what_expires_during_an_orderly_stop_is_kept_by_the_next_start(void **state)
+{
+    (void)state;
+    struct peer *p = keeping("");
+    publish_to_disk(p, "one!5000 two");
+    core_stop(bench.d->core, bench.d->now);
+    wait_ms(5000);
+    assert_string_equal(books(), "dead 0 held 0 ready 2 delayed 0 expired 0 remaining 2");
+    stop_orderly();
+    wait_ms(0);
+    assert_string_equal(books(), "dead 1 held 0 ready 1 delayed 0 expired 1 remaining 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +234,7 @@ int main(void)
         on_disk(those_that_lie_apart_are_read_with_what_lies_between_or_without),
         on_disk(what_is_held_on_disk_is_purged),
         on_disk(one_in_flight_that_comes_back_is_kept),
+        on_disk(what_expires_during_an_orderly_stop_is_kept_by_the_next_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

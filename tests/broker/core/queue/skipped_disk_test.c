@@ -58,11 +58,89 @@ static void what_stands_before_a_gap_keeps_its_turn(void **state)
     assert_true(first && second && third && first < second && second < third);
 }
 
+/* ------------------------------------------------------------------ what counts as unclean */
+
+/* How the next start confirms. */
+static void confirm(enum log_sync sync)
+{
+    bench.sync = sync;
+    bench.d->config.confirm_synced = sync == LOG_SYNC_GROUP;
+}
+
+static struct log_info info(void)
+{
+    struct log_info info;
+    log_info(bench.log, &info);
+    return info;
+}
+
+/* Publishes until a checkpoint was written, and one event behind it. Returns the sequence that is confirmed last. */
+static uint64_t publish_across_a_checkpoint(uint64_t producer)
+{
+    struct peer *p = peer_new(bench.d, "p");
+    p->producer = (struct token){ producer, 1 };
+    request_attach(p);
+    echo(p);
+    settle_disk();
+    for (uint64_t before = info().checkpoints; info().checkpoints == before; heard(p))
+        publish_durably(p, "big:3000 big:3000");
+    publish_durably(p, "last");
+    assert_non_null(strstr(heard(p), "confirm"));
+    return orders()->next_sequence - 1;
+}
+
+/* Of what was written behind the checkpoint nothing may be left, as after an orderly stop. */
+static void a_crash_behind_a_checkpoint_is_unclean(void **state)
+{
+    unsigned looked_orderly = 0;
+    (void)state;
+    confirm(LOG_SYNC_NONE);
+    stop_orderly();
+    for (uint64_t i = 1; i <= 12; i++) {
+        bench.random = i;
+        uint64_t confirmed = publish_across_a_checkpoint(i);
+        crash(0);
+        looked_orderly += !info().unclean;
+        assert_true(orders()->next_sequence > confirmed);
+    }
+    assert_true(looked_orderly > 0); /* else this proves nothing */
+}
+
+static void an_orderly_stop_skips_none(void **state)
+{
+    (void)state;
+    confirm(LOG_SYNC_NONE);
+    stop_orderly();
+    uint64_t confirmed = publish_across_a_checkpoint(1);
+    stop_orderly();
+    assert_int_equal(orders()->next_sequence, confirmed + 1);
+    stop_orderly();
+    assert_int_equal(orders()->next_sequence, confirmed + 1);
+}
+
+/* An operator who lost events has the next start confirm after the sync. */
+static void what_counts_is_how_the_run_before_confirmed(void **state)
+{
+    (void)state;
+    confirm(LOG_SYNC_NONE);
+    stop_orderly();
+    uint64_t confirmed = publish_across_a_checkpoint(1);
+    confirm(LOG_SYNC_GROUP);
+    crash(0);
+    assert_true(orders()->next_sequence >= confirmed + SKIPPED);
+    confirmed = publish_across_a_checkpoint(2);
+    crash(0);
+    assert_int_equal(orders()->next_sequence, confirmed + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         on_disk(each_unclean_start_skips_some),
         on_disk(what_stands_before_a_gap_keeps_its_turn),
+        on_disk(a_crash_behind_a_checkpoint_is_unclean),
+        on_disk(an_orderly_stop_skips_none),
+        on_disk(what_counts_is_how_the_run_before_confirmed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
