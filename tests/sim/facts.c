@@ -301,7 +301,8 @@ struct fact *fact_handed_over(struct sim *s, struct actor *a, const struct clien
         check_twins(s, f, d->sequence, life->incarnation);
     accepted(s, f, d->sequence, life->incarnation);
     /* (A late delivery from before the restart does not count: its run is the older one.) */
-    if (f->handed_over && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->scenario.redrives)
+    bool counted = f->handed_over && (f->attempt > 1 || !(f->released || f->release_asked));
+    if (counted && f->life->incarnation < life->incarnation && d->attempt < 2 && !s->scenario.redrives)
         sim_wrong(s, "#%llu comes again after a restart as if for the first time", ID(f));
     bool redriven =
         s->scenario.redrives && d->sequence < f->sequence; /* it died while this was in transit, and was redriven */

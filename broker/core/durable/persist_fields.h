@@ -41,7 +41,7 @@ enum {
     QUEUE_TROUBLE,
     QUEUE_WAITING,    /* runs of events that are delayed … */
     QUEUE_EXPIRING,   /* … and that will expire, see below */
-    QUEUE_FRESH = 16, /* after an orderly stop: ranges of delayed events that were never delivered */
+    QUEUE_FRESH = 16, /* after an orderly stop: ranges of events below the mark that were never delivered */
 };
 enum { LEDGER_ACCEPTED = 1, LEDGER_ACKED, LEDGER_DEAD, LEDGER_EXPIRED, LEDGER_PURGED, LEDGER_DROPPED };
 enum { PRODUCER_HIGH = 1, PRODUCER_LOW, PRODUCER_DESTINATION, PRODUCER_EPOCH };
@@ -103,7 +103,8 @@ enum { SUBSCRIPTION_APP = 1, SUBSCRIPTION_NAME, SUBSCRIPTION_SETTINGS, SUBSCRIPT
 /* QUEUE_WAITING and QUEUE_EXPIRING hold runs of three varints: time (wall clock, ms, zigzag; the first run's is
  * absolute, the others' are relative to it), first sequence, count. Some of the events may have left the queue since.
  *
- * QUEUE_FRESH holds ranges of two varints: first sequence, count. It is valid only if nothing follows the snapshot in
+ * QUEUE_FRESH holds ranges of two varints: first sequence, count. Some of the events may have left the queue. It is
+ * valid only if nothing follows the snapshot in
  * the log: before anything can be delivered its consumer must attach, and that writes a note. */
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */

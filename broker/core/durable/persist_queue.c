@@ -110,13 +110,13 @@ static void take_runs(struct core *c, struct queue *q, struct span bytes, bool w
     }
 }
 
-static void take_fresh(struct core *c, struct queue *q, struct span bytes)
+static void take_fresh(struct queue *q, struct span bytes)
 {
     struct wire_reader r = wire_open(bytes);
     uint64_t first, count;
     while (wire_varint(&r, &first) && wire_varint(&r, &count)) {
         if (first < q->next_sequence && count && count <= q->next_sequence - first)
-            ranges_add(&schedule_of(c, q)->fresh, first, first + count);
+            ranges_add(&q->durable->fresh, first, first + count);
     }
 }
 
@@ -219,7 +219,7 @@ bool persist_take_queue(struct core *c, struct span bytes)
         take_dedup(c, q, w.dedup);
         take_runs(c, q, w.waiting, true);
         take_runs(c, q, w.expiring, false);
-        take_fresh(c, q, w.fresh);
+        take_fresh(q, w.fresh);
         take_troubles(c, bytes);
     }
     return true;

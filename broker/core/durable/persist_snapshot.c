@@ -96,30 +96,57 @@ static void put_schedule(struct buf *b, const struct schedule *k)
     wire_end(b, mark);
 }
 
-static void put_parked_within(struct buf *b, const struct ranges *parked, uint64_t from, uint64_t to)
+static bool take_out_delivered(void *fresh, uint64_t sequence, struct item *item)
 {
-    for (uint64_t at = from, end; ranges_next(parked, at, &at, &end) && at < to; at = end) {
-        uint8_t *start = buf_reserve(b, 20), *size = wire_put_varint(start, at);
-        b->size += (size_t)(wire_put_varint(size, (end < to ? end : to) - at) - start);
-    }
+    if (item->attempt)
+        ranges_remove(fresh, sequence, sequence + 1);
+    return true;
 }
 
-/* At an orderly stop, when nothing is delivered any more: the parked events of which backlog_attempt says 0. The other
- * parked ones may have been delivered before: they are parked for a second time, as the wall clock was set back across
- * a restart. */
-static void put_fresh(struct buf *b, const struct queue *q)
+static void note_first(void *least, uint64_t first, uint64_t end)
+{
+    uint64_t *at = least;
+    (void)end;
+    *at = first < *at ? first : *at;
+}
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What was never delivered although it is below the mark: it was delayed until after the events behind it, or released,
+ * or kept back by its partition or key. For events that are on disk only, backlog_attempt has the same answer. */
+static void find_fresh(const struct core *c, struct queue *q, struct ranges *fresh)
 {
     const struct durable *d = q->durable;
-    const struct schedule *k = q->schedule;
-    size_t mark = wire_begin(b, QUEUE_FRESH);
-    for (uint64_t at = 0, end; ranges_next(&k->fresh, at, &at, &end); at = end)
-        put_parked_within(b, &k->parked, at, end);
-    put_parked_within(b, &k->parked, d->recovered_mark < d->recovered_end ? d->recovered_mark : d->recovered_end,
-                      UINT64_MAX);
-    wire_end(b, mark);
+    uint64_t old = least_of(d->recovered_mark, d->recovered_end), end = least_of(mark_of(c, q), q->next_sequence);
+    uint64_t first = UINT64_MAX, bytes;
+    for (size_t i = 0; i < d->fresh.count; i++)
+        ranges_add(fresh, ranges_at(&d->fresh, i)->first, ranges_at(&d->fresh, i)->end);
+    if (old < end)
+        ranges_add(fresh, old, end);
+    queue_each(q, 0, take_out_delivered, fresh);
+    log_each_live(c->disk, q->id, note_first, &first, &bytes);
+    ranges_remove(fresh, 0, first);
 }
 
-static void put_queue_state(struct core *c, struct buf *b, const struct queue *q)
+/* At an orderly stop, when nothing is delivered any more. */
+static void put_fresh(const struct core *c, struct buf *b, struct queue *q)
+{
+    struct ranges fresh = { 0 };
+    find_fresh(c, q, &fresh);
+    size_t mark = wire_begin(b, QUEUE_FRESH);
+    for (size_t i = 0; i < fresh.count; i++) {
+        const struct range *r = ranges_at(&fresh, i);
+        uint8_t *start = buf_reserve(b, 20), *at = wire_put_varint(start, r->first);
+        b->size += (size_t)(wire_put_varint(at, r->end - r->first) - start);
+    }
+    wire_end(b, mark);
+    ranges_free(&fresh);
+}
+
+static void put_queue_state(struct core *c, struct buf *b, struct queue *q)
 {
     size_t mark = wire_begin(b, NOTE_QUEUE);
     persist_put_declared(b, q);
@@ -131,8 +158,8 @@ static void put_queue_state(struct core *c, struct buf *b, const struct queue *q
             put_dedup(c, b, &q->dedup);
         if (q->schedule)
             put_schedule(b, q->schedule);
-        if (q->schedule && c->stopping)
-            put_fresh(b, q);
+        if (c->stopping)
+            put_fresh(c, b, q);
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
             persist_put_trouble(b, QUEUE_TROUBLE, q->id, t, ATTEMPTS_ALL);
     }

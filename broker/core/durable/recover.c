@@ -70,7 +70,9 @@ static bool recover_queue(struct core *c, struct queue *q, struct error *e)
     d->backlog_bytes = bytes;
     forget_all_lost(q);
     take_out_dead(q);
-    schedule_recover(c, q, !log.unclean);
+    if (log.unclean)
+        ranges_free(&d->fresh);
+    schedule_recover(c, q);
     q->bytes = d->backlog_bytes;
     q->ready = d->backlog_events;
     q->delayed = backlog_on_disk(q) - d->backlog_events;

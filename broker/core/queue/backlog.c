@@ -54,15 +54,12 @@ static int32_t tenths_at(const struct core *c, int64_t wall_ms)
 
 uint16_t backlog_attempt_by_mark(const struct queue *q, uint64_t sequence)
 {
-    if (q->schedule && ranges_has(&q->schedule->fresh, sequence))
-        return 0;
-    return sequence < q->durable->recovered_mark && sequence < q->durable->recovered_end;
+    const struct durable *d = q->durable;
+    return sequence < d->recovered_mark && sequence < d->recovered_end && !ranges_has(&d->fresh, sequence);
 }
 
 uint16_t backlog_attempt(const struct queue *q, uint64_t sequence)
 {
-    if (q->schedule && ranges_has(&q->schedule->fresh, sequence))
-        return 0;
     const struct trouble *t = q->troubles && sequence < q->durable->recovered_end ? trouble_find(q, sequence) : NULL;
     if (t && t->recovered && !MUTATED(recount_attempts))
         return t->recovered;

@@ -63,8 +63,10 @@ void queue_free(struct core *c, struct queue *q)
     schedule_free(c, q);
     items_free(q);
     duplicates_forget(c, q);
-    if (q->durable)
+    if (q->durable) {
         ranges_free(&q->durable->backlog);
+        ranges_free(&q->durable->fresh);
+    }
     free(q->durable);
     free(q->topics);
     free(q->acked);

@@ -129,7 +129,8 @@ struct durable {
     uint64_t mark_ahead;     /* how far the next mark goes beyond what is delivered */
     uint64_t recovered_mark; /* events before it may have been delivered before the restart */
     uint64_t recovered_end;  /* events before it were accepted before the restart */
-    struct ranges backlog;   /* live sequences >= loaded */
+    struct ranges fresh;   /* … and those below recovered_mark that were not delivered: known after an orderly stop */
+    struct ranges backlog; /* live sequences >= loaded */
     uint64_t backlog_events;
     uint64_t backlog_bytes; /* of all events that are on disk only: backlog, parked, unparked and spilled; estimated */
     uint64_t low;           /* load more once no more than this are loaded and not delivered */
@@ -317,8 +318,8 @@ void schedule_describe_expiry(const struct queue *q, struct peeked *events, size
 void schedule_want(struct core *c, struct queue *q); /* loads unparked events */
 bool schedule_comes(const struct queue *q);          /* whether a due event is about to come */
 void schedule_loaded(struct core *c, const struct store_completion *done);
-/* After a restart, for any queue on disk. `clean`: the log ends with its checkpoint. */
-void schedule_recover(struct core *c, struct queue *q, bool clean);
+/* After a restart, for any queue on disk. */
+void schedule_recover(struct core *c, struct queue *q);
 bool schedule_validate(const struct schedule *k);
 
 /* durable.c. A ticket of 0 means that there is nothing to wait for. */

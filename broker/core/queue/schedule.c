@@ -52,7 +52,6 @@ void schedule_free(struct core *c, struct queue *q)
     ranges_free(&k->overdue);
     ranges_free(&k->parked);
     ranges_free(&k->unparked);
-    ranges_free(&k->fresh);
     ranges_free(&k->doomed);
     ranges_free(&k->doomed_by_failure);
     free(k);
@@ -307,8 +306,6 @@ void schedule_gone(struct queue *q, uint64_t sequence)
     doomed_remove(k, sequence);
     if (k->overdue.count)
         ranges_remove(&k->overdue, sequence, sequence + 1);
-    if (k->fresh.count)
-        ranges_remove(&k->fresh, sequence, sequence + 1);
 }
 
 enum reason schedule_cancel(struct core *c, struct queue *q, uint64_t sequence)

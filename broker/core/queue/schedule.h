@@ -30,7 +30,6 @@ struct schedule {
     /* of a queue on disk */
     struct ranges parked;   /* delayed, and on disk only */
     struct ranges unparked; /* due, below `loaded`, and still to be read */
-    struct ranges fresh;    /* parked at an orderly stop, and never delivered before it */
     uint64_t parked_events, unparked_events;
     bool loading;
     /* doomed.h: events that wait to become dead; doomed_by_failure: those of them that have not expired */

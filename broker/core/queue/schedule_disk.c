@@ -176,7 +176,7 @@ static void resume_backoffs(struct core *c, struct queue *q)
     }
 }
 
-void schedule_recover(struct core *c, struct queue *q, bool clean)
+void schedule_recover(struct core *c, struct queue *q)
 {
     struct schedule *k = q->schedule;
     for (uint32_t i = 0; k && i < k->waiting.count; i++) {
@@ -187,8 +187,6 @@ void schedule_recover(struct core *c, struct queue *q, bool clean)
     struct due_run past; /* what they delayed is ready, and may be backing off since */
     while (k && due_pop(&k->waiting, c->now.wall.ms, &past)) {
     }
-    if (k && !clean)
-        ranges_free(&k->fresh);
     resume_backoffs(c, q);
     if (q->schedule)
         schedule_arm(c, q->schedule);
