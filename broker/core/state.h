@@ -385,7 +385,7 @@ void peek_free(struct core *c);
 
 /* redrive.c: as peek_request and peek_loaded */
 bool redrive_request(struct core *c, struct queue *q, const struct request *r, const struct route *route,
-                     struct reply *reply);
+                     struct reply *reply, struct error *why);
 void redrive_loaded(struct core *c, const struct store_completion *done);
 void redrive_due(struct core *c, struct redrive *r); /* its timer fired: does the next step */
 void redrive_describe(const struct core *c, const struct queue *q, struct redriving_info *out);

@@ -64,6 +64,7 @@ def test_a_redrive_moves_only_as_many_as_there_is_room_for(sidecar, durability):
 def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
     sidecar.declare("q", max_deliveries=1)
     sidecar.declare("shut")
+    sidecar.declare("cache", durability="memory")
     sidecar.ops("POST", "/v1/queues/shut/close")
     make_dead(sidecar)
     address = "/v1/queues/q/redrive"
@@ -71,6 +72,7 @@ def test_a_bad_redrive_changes_nothing_and_says_why(sidecar):
             (address, {"to": "nowhere"}, 404, "there is no queue 'nowhere' to redrive to"),
             ("/v1/queues/nowhere/redrive", None, 404, "there is no queue 'nowhere'; declare it"),
             (address, {"to": "shut"}, 409, "the queue 'shut' to redrive to is closed"),
+            (address, {"to": "cache"}, 409, "'q' is on disk and 'cache' is in memory"),
             (address, {"to": "no/name"}, 400, "'to'"), (address, {"sequences": []}, 400, "leave it out to redrive all"),
             (address, {"sequences": ["1"]}, 400, "sequences[0]"),
             (address, {"sequences": [1, -1]}, 400, "sequences[1]"),

@@ -238,7 +238,7 @@ static bool call(struct core *c, struct call_context *ctx)
     else if (r->call == CALL_EXPLAIN)
         return explain_request(c, q, r, ctx->route, reply, &ctx->why);
     else if (r->call == CALL_REDRIVE)
-        return redrive_request(c, q, r, ctx->route, reply);
+        return redrive_request(c, q, r, ctx->route, reply, &ctx->why);
     else
         call_queue(c, q, ctx);
     return true;

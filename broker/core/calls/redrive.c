@@ -184,8 +184,18 @@ static bool refuse(struct reply *reply, enum reason why, const char *detail)
     return false;
 }
 
+/* As a queue on disk may not have its dead letters in memory. */
+static bool refuse_memory(struct reply *reply, const struct queue *q, const struct queue *to, struct error *why)
+{
+    error_set(why,
+              "queue '%s' is on disk and '%s' is in memory, where a restart loses events; redrive to a queue with "
+              "durability disk",
+              q->name, to->name);
+    return refuse(reply, REASON_conflict, why->text);
+}
+
 static bool may_run(struct core *c, const struct request *r, const struct queue *q, const struct queue *to,
-                    struct reply *reply)
+                    struct reply *reply, struct error *why)
 {
     unsigned reading = 0;
     for (const struct redrive *other = c->redrives; other; other = other->next)
@@ -194,6 +204,8 @@ static bool may_run(struct core *c, const struct request *r, const struct queue 
         return refuse(reply, REASON_invalid, "this broker does not understand the filter");
     if (!to)
         return refuse(reply, REASON_unknown_queue, "the queue to redrive to does not exist; declare it first");
+    if (q->durable && !to->durable)
+        return refuse_memory(reply, q, to, why);
     if (to->closed && !r->u.redrive.dry_run)
         return refuse(reply, REASON_closed, "");
     if (r->u.redrive.rate && !r->u.redrive.dry_run && find_of(c, q))
@@ -242,7 +254,7 @@ static void start_with_rate(struct core *c, struct redrive *r, struct reply *rep
 }
 
 bool redrive_request(struct core *c, struct queue *q, const struct request *asked, const struct route *route,
-                     struct reply *reply)
+                     struct reply *reply, struct error *why)
 {
     struct queue *to = asked->u.redrive.to[0] ? queue_find(c, span_str(asked->u.redrive.to)) : q;
     if (is_running(c, asked->id))
@@ -251,7 +263,7 @@ bool redrive_request(struct core *c, struct queue *q, const struct request *aske
         stop(c, q, reply);
         return true;
     }
-    if (!may_run(c, asked, q, to, reply))
+    if (!may_run(c, asked, q, to, reply, why))
         return true;
     struct redrive *r = make(c, asked, q, to);
     if (r->rate) {

@@ -81,6 +81,41 @@ static void a_rate_goes_on_over_the_disk_until_the_broker_ends(void **state)
     assert_int_equal(describe(d, QUEUE).redrive.rate, 0);
 }
 
+/* A restart would lose there what is safe here, as with a dead-letter queue in memory. */
+static void to_a_queue_in_memory_is_refused(void **state)
+{
+    (void)state;
+    with_dead("one two", 2);
+    assert_string_equal(declare_durably("cache", "durability=memory max_deliveries=1"), "ok");
+    for (unsigned i = 0; i < 3; i++) {
+        struct request r = { .call = CALL_REDRIVE,
+                             .queue = QUEUE,
+                             .u.redrive = { .to = "cache", .rate = i == 1 ? 1000 : 0, .dry_run = i == 2 } };
+        assert_string_equal(ask_durably(&r), "conflict");
+        assert_non_null(strstr(bench.d->reply.detail, "'jobs' is on disk and 'cache' is in memory"));
+    }
+    assert_true(describe(bench.d, QUEUE).dead == 2 && describe(bench.d, "cache").ledger.accepted == 0);
+}
+
+static void from_memory_to_disk_is_done(void **state)
+{
+    (void)state;
+    assert_string_equal(declare_durably("cache", "durability=memory max_deliveries=1"), "ok");
+    struct peer *p = joined("p");
+    consume(p, "cache");
+    credit(p, "cache", 1);
+    publish(p, "cache", 0, "one");
+    turn(bench.d);
+    settle(p, "cache", SETTLE_NACK, 1, 1, 0);
+    settle_disk();
+    assert_int_equal(describe(bench.d, "cache").dead, 1);
+    struct request r = { .call = CALL_REDRIVE, .queue = "cache", .u.redrive = { .to = "orders" } };
+    assert_string_equal(ask_durably(&r), "ok");
+    assert_int_equal(bench.d->reply.u.redriven.redriven, 1);
+    crash(0);
+    assert_int_equal(describe(bench.d, "orders").ready, 1);
+}
+
 /* It would go on writing behind the last checkpoint. */
 static void an_orderly_stop_ends_one_with_a_rate(void **state)
 {
@@ -174,6 +209,8 @@ int main(void)
         on_disk(redriven_events_are_delivered_though_nobody_publishes),
         on_disk(redriven_events_are_there_after_a_crash_and_the_dead_are_not),
         on_disk(a_rate_goes_on_over_the_disk_until_the_broker_ends),
+        on_disk(to_a_queue_in_memory_is_refused),
+        on_disk(from_memory_to_disk_is_done),
         on_disk(an_orderly_stop_ends_one_with_a_rate),
         on_disk(a_redrive_can_be_stopped_while_it_reads),
         on_disk(two_redrives_at_once_are_both_answered),

@@ -288,11 +288,11 @@ static void dead_events_are_redriven_from_the_disk_and_gone_after_a_crash(void *
     assert_non_null(strstr(heard(consuming("q")), "s4..6 a2 one two three"));
 }
 
-static void a_redrive_into_memory_is_possible_too(void **state)
+static void a_redrive_to_another_queue_goes_as_far_as_that_has_room(void **state)
 {
     (void)state;
     with_dead("one two", 2);
-    declare_durably("parking", "durability=memory capacity=1");
+    declare_durably("parking", "durability=disk capacity=1");
     assert_string_equal(redrive("parking"), "redriven 1 left 1");
     assert_string_equal(dead(0, 0), "2:two/1");
 }
@@ -354,7 +354,7 @@ int main(void)
         on_disk(a_drop_without_room_survives_a_restart),
         on_disk(an_event_that_failed_too_often_waits_for_room_after_a_restart_too),
         on_disk(dead_events_are_redriven_from_the_disk_and_gone_after_a_crash),
-        on_disk(a_redrive_into_memory_is_possible_too),
+        on_disk(a_redrive_to_another_queue_goes_as_far_as_that_has_room),
         on_disk(the_same_redrive_asked_again_is_done_once),
         on_disk(purging_the_dead_survives_a_crash),
         on_disk(a_purge_of_backlog_leaves_the_dead_among_it),
