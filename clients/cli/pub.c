@@ -39,7 +39,8 @@ static const struct cli_option option_table[] = {
 static const struct cli_syntax syntax = {
     .usage = "pub [<options>] <queue> [<data>...]",
     .text = "Publishes each <data> as one event; without <data>, each non-empty line of standard input as it arrives.\n"
-            "Prints how many were confirmed. Stops at the first event that is refused, so that the order is kept. An "
+            "Prints how many were confirmed, and how many of them are duplicates, which the queue had already and\n"
+            "did not store again. Stops at the first event that is refused, so that the order is kept. An "
             "event\n"
             "whose outcome is unknown is sent again with its id, so a queue with a dedup_window stores it once.\n"
             "Events made here have the attribute time: when they were read.",
@@ -198,11 +199,14 @@ static void read_all(struct pub *p, int count, char **data)
 static int report(struct pub *p)
 {
     progress_end();
-    unsigned long long confirmed = p->confirmed, refused = p->refused, unknown = p->unknown;
+    unsigned long long confirmed = p->confirmed, refused = p->refused, unknown = p->unknown, duplicates = p->duplicates;
     if (p->options.json) {
-        printf("{\"confirmed\":%llu,\"refused\":%llu,\"unknown\":%llu}\n", confirmed, refused, unknown);
+        printf("{\"confirmed\":%llu,\"refused\":%llu,\"unknown\":%llu,\"duplicates\":%llu}\n", confirmed, refused,
+               unknown, duplicates);
     } else {
         printf("%llu confirmed", confirmed);
+        if (duplicates)
+            printf(", %llu of them duplicates", duplicates);
         if (refused)
             printf(", %llu refused", refused);
         if (unknown)

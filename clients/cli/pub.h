@@ -39,6 +39,7 @@ struct pub {
     const char *unit; /* of positions: "line", "argument" */
     uint64_t position, bytes_read;
     uint64_t confirmed, refused, unknown;
+    uint64_t duplicates; /* of the confirmed: the queue had them before this run */
     bool failed, said_waiting;
     bool rejected; /* by a full queue whose overflow is reject */
     struct progress progress;

@@ -51,6 +51,13 @@ static struct http_reply post(const struct pub *p, size_t n, int64_t wait_ms)
     return r;
 }
 
+/* An event that was sent more than once is a duplicate of itself: only those of the first try count. */
+static void count_duplicates(struct pub *p, const json_t *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p->duplicates += !p->events[i].unknown && json_object_get(json_array_get(events, i), "duplicate") != NULL;
+}
+
 /* Evaluates the answer for the first n events: marks the unknown ones, and counts the confirmed ones and removes them
  * from the batch. Returns the status of the first event not confirmed (0: no answer), or ALL_DONE. *refused: its
  * problem. */
@@ -71,6 +78,7 @@ static long take_outcomes(struct pub *p, struct http_reply *r, size_t n, const j
     }
     long status = r->status == 207 ? (long)json_number_of(json_array_get(events, done), "status") : r->status;
     p->confirmed += done;
+    count_duplicates(p, events, done);
     drop_first(p, done);
     return done == n ? ALL_DONE : status;
 }

@@ -304,6 +304,38 @@ static bool add_filter(json_t *body, const char *text)
     return true;
 }
 
+/* Says where a queue's dead letters are, if none is dead in the queue itself: in the queue that its dead_letter names;
+ * or they are those of others, which are no dead events here. */
+static void say_where_they_are(const char *queue)
+{
+    struct http_reply described = call("GET", false, queue, "", NULL);
+    struct http_reply peeked = call("GET", false, queue, "/peek?max=1", NULL);
+    const json_t *first = json_array_get(json_object_get(http_json(&peeked), "events"), 0);
+    const char *from = json_text_of(json_object_get(first, "event"), "sluicedeadqueue");
+    const char *to = json_text_of(http_json(&described), "dead_letter");
+    bool none = described.status == 200 && json_number_of(http_json(&described), "dead") == 0;
+    if (none && *to)
+        cli_fail("no event of '%s' is dead: its dead letters go to '%s', where they are events to take", queue, to);
+    else if (none && *from)
+        cli_fail("no event of '%s' is dead: it holds dead letters of '%s', as events to take and to publish again, "
+                 "under new ids",
+                 queue, from);
+    http_reply_free(&described);
+    http_reply_free(&peeked);
+}
+
+static int finish_redrive(struct http_reply *r, const struct queue_options *o, const char *queue)
+{
+    const json_t *answer = http_json(r);
+    bool found =
+        json_number_of(answer, "redriven") || json_number_of(answer, "left") || json_number_of(answer, "would_redrive");
+    bool nothing = r->status == 200 && !found && !o->stop;
+    int code = http_finish(r, o->json, queue_print_done);
+    if (nothing)
+        say_where_they_are(queue);
+    return code;
+}
+
 static int redrive(const void *options, struct cli_args *a)
 {
     const struct queue_options *o = options;
@@ -325,7 +357,7 @@ static int redrive(const void *options, struct cli_args *a)
         char *text = json_dumps(body, JSON_COMPACT);
         struct http_reply r = call("POST", true, a->rest[0], "/redrive", text);
         free(text);
-        code = http_finish(&r, o->json, queue_print_done);
+        code = finish_redrive(&r, o, a->rest[0]);
     }
     json_decref(body);
     return code;

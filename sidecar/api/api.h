@@ -176,6 +176,7 @@ struct api_outcome {
     const char *queue; /* topic: the queue that refused the event; otherwise NULL */
     /* topic: the queues that accepted the event, with its sequence in each */
     bool is_topic;
+    bool duplicate; /* accepted before, under this sequence, by the queue or by every queue of the topic */
     const struct target *targets;
     size_t target_count;
 };

@@ -78,6 +78,14 @@ static void render_refusal(const struct api_command *c, const struct api_event *
     problem_close(o->reason, o->retry_after_ms, a, out);
 }
 
+static void mark_duplicate(struct buf *b, const struct api_outcome *o)
+{
+    if (!o->duplicate)
+        return;
+    json_add_name(b, span_str("duplicate"));
+    buf_add_str(b, "true");
+}
+
 static void render_one(const struct api_command *c, const struct api_outcome *o, struct api_response *out)
 {
     respond_begin_json(out, 202);
@@ -91,6 +99,7 @@ static void render_one(const struct api_command *c, const struct api_outcome *o,
         json_add_number_member(&out->body, "sequence", o->sequence);
         json_add_text_member(&out->body, "id", c->u.publish.events[0].id);
     }
+    mark_duplicate(&out->body, o);
     buf_add_str(&out->body, "}\n");
 }
 
@@ -130,7 +139,7 @@ static void render_refused(struct buf *b, const struct api_command *c, const str
 static void render_item(struct buf *b, const struct api_command *c, const struct api_event *e,
                         const struct api_outcome *o)
 {
-    if (o->reason == REASON_ok && !o->is_topic && render_accepted(b, e->id, o->sequence))
+    if (o->reason == REASON_ok && !o->is_topic && !o->duplicate && render_accepted(b, e->id, o->sequence))
         return;
     if (b->data[b->size - 1] != '[')
         buf_add_byte(b, ',');
@@ -143,6 +152,7 @@ static void render_item(struct buf *b, const struct api_command *c, const struct
     } else {
         render_refused(b, c, e, o);
     }
+    mark_duplicate(b, o);
     buf_add_byte(b, '}');
 }
 

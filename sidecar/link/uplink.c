@@ -96,6 +96,7 @@ static void on_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, 
         uint64_t sequence = o->reason == REASON_ok ? o->sequence + i : 0;
         p->outcomes[index + i] = (struct api_outcome){ .reason = o->reason,
                                                        .sequence = sequence,
+                                                       .duplicate = (o->flags & RUN_DUPLICATE) != 0,
                                                        .depth = o->depth,
                                                        .capacity = o->capacity,
                                                        .retry_after_ms = o->retry_after_ms };

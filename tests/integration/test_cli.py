@@ -23,7 +23,7 @@ from conftest import BIN, Process, describe, run, run_json, until
 def test_pub_and_sub_keep_lines_and_order(dev):
     lines = [f"line {i}" for i in range(2000)]
     published = run("sluice", "pub", "q", "--json", input="\n".join(lines), environment=dev)
-    assert json.loads(published.stdout) == {"confirmed": 2000, "refused": 0, "unknown": 0}
+    assert json.loads(published.stdout) == {"confirmed": 2000, "refused": 0, "unknown": 0, "duplicates": 0}
     got = run("sluice", "sub", "q", "--count", "2000", environment=dev)
     assert got.returncode == 0 and got.stdout.splitlines() == lines
 
@@ -306,7 +306,7 @@ def test_binary_data_and_numbers_beyond_a_double_come_back_unchanged(dev, tmp_pa
 def test_pub_stops_at_the_first_event_that_a_full_queue_refuses(dev):
     run("sluice", "queue", "declare", "q", "capacity=3", environment=dev)
     result = run("sluice", "pub", "q", "--wait", "0s", "--json", input="a\n\nb\nc\nd\ne\n", environment=dev)
-    assert json.loads(result.stdout) == {"confirmed": 3, "refused": 2, "unknown": 0}
+    assert json.loads(result.stdout) == {"confirmed": 3, "refused": 2, "unknown": 0, "duplicates": 0}
     assert result.returncode == 1 and "line 5" in result.stderr
 
 

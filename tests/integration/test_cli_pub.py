@@ -37,6 +37,16 @@ def test_an_explicit_id_is_for_one_event_only(dev, tmp_path):
             2, "sluice: --id needs exactly one <data> or --file: every event has its own id\n"), words
 
 
+def test_pub_counts_the_duplicates_among_the_confirmed(dev):
+    publish(dev, "--id", "42", "one")
+    again = run("sluice", "pub", "q", "--id", "42", "one", environment=dev)
+    assert (again.returncode, again.stdout) == (0, "1 confirmed, 1 of them duplicates\n")
+    lines = "".join(json.dumps({"specversion": "1.0", "id": i, "source": "/sluice-cli", "type": "t"}) + "\n"
+                    for i in ("42", "43", "44", "43"))
+    again = run("sluice", "pub", "q", "--ndjson", "--json", input=lines, environment=dev)
+    assert json.loads(again.stdout) == {"confirmed": 4, "refused": 0, "unknown": 0, "duplicates": 2}
+
+
 @pytest.mark.parametrize("given", ["Tenant=x", "ten ant=x", "=x", "tenant", b"tenant=\xff"])
 def test_a_malformed_attribute_is_wrong_usage(given):
     refused = subprocess.run([BIN / "sluice", "pub", "q", "-a", given, "x"], capture_output=True, timeout=20)

@@ -26,7 +26,7 @@ def test_pub_keeps_the_order_of_many_lines_and_stays_small(dev, start):
     assert SANITIZED or int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) <= 32 << 10
     got = run("sluice", "sub", "q", "--count", "300001", environment=dev)
     assert got.stdout == lines
-    pub.wait_for('{"confirmed":300001,"refused":0,"unknown":0}')
+    pub.wait_for('{"confirmed":300001,"refused":0,"unknown":0,"duplicates":0}')
 
 
 def test_lines_are_published_as_they_come(dev, start):

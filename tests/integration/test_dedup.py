@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from dead import settle, take_one
 from test_metrics import scrape
 
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -50,6 +51,40 @@ def test_a_duplicate_gets_the_sequence_of_the_first(q):
     assert [e["event"]["id"] for e in taken] == ["a", "a", "b"] and taken[0]["event"]["data"] == 1
     q.ack("q", *[e["receipt"] for e in taken])
     assert publish(q, "a") == first  # still a duplicate after it was consumed
+
+
+def test_a_duplicate_is_marked_in_the_answer(q):
+    first = q.publish("q", json.dumps(event("a")), STRUCTURED).json
+    assert "duplicate" not in first
+    assert q.publish("q", json.dumps(event("a")), STRUCTURED).json == {**first, "duplicate": True}
+    batch = q.publish("q", json.dumps([event("b"), event("a"), event("c")]), BATCH).json
+    assert batch["events"] == [{"id": "b", "sequence": 2}, {"id": "a", "sequence": 1, "duplicate": True},
+                               {"id": "c", "sequence": 3}]
+
+
+def test_of_a_topic_it_is_a_duplicate_where_every_queue_has_it(q):
+    q.declare("late")
+    assert q.http("PUT", "/v1/topics/t").status == 201 and q.http("PUT", "/v1/topics/t/bindings/q").status == 200
+    to_topic = {"topic": "t", "id": "a", "queues": {"q": 1}}
+    for expected in (to_topic, {**to_topic, "duplicate": True}):
+        assert q.http("POST", "/v1/topics/t/events", json.dumps(event("a")), STRUCTURED).json == expected
+    assert q.http("PUT", "/v1/topics/t/bindings/late").status == 200
+    both = {"id": "a", "queues": {"q": 1, "late": 1}}  # new in one of them
+    for expected in (both, {**both, "duplicate": True}):
+        answer = q.http("POST", "/v1/topics/t/events", json.dumps([event("a")]), BATCH).json
+        assert answer == {"events": [expected]}
+
+
+def test_a_dead_letter_sent_back_under_its_old_id_is_marked_as_a_duplicate(q):
+    q.declare("dead")
+    q.declare("q", max_deliveries=1, dead_letter="dead")
+    publish(q, "a")
+    settle(q, nack=[take_one(q)["receipt"]])
+    letter = take_one(q, "dead")["event"]
+    back = q.publish("q", json.dumps(letter), STRUCTURED)
+    assert (back.status, back.json["duplicate"], described(q)["ready"]) == (202, True, 0)
+    back = q.publish("q", json.dumps({**letter, "id": "a-again"}), STRUCTURED)
+    assert (back.status, "duplicate" in back.json, described(q)["ready"]) == (202, False, 1)
 
 
 def test_every_content_mode_of_an_event_is_the_same_event(q):

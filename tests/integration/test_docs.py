@@ -50,7 +50,7 @@ def test_the_readmes_tour_works_when_pasted(cluster, tmp_path):
 def test_the_examples_in_the_http_api_document_work_when_pasted(cluster, tmp_path):
     steps = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/http-api.md").read_text(), re.S)
     out = run_script("\n".join(steps), start_dev(cluster, tmp_path))
-    assert out.count('"sequence":') == 22
+    assert out.count('"sequence":') == 25 and out.count('"duplicate":true') == 1
     for expected in ('"queues":{"audit":1,"mail":1}', '"result":"nacked"', '"reason":"max_deliveries"',
                      '"reason":"expired"', '"error":"no such user"', '{"would_redrive":1}',
                      '{"redriven":1,"left":0}', '"sluicedeadqueue":"letters"', '"sluicedeaderror":"no such user"',

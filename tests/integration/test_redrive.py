@@ -122,6 +122,28 @@ def test_a_redrive_at_a_rate_runs_in_the_background_and_can_be_stopped(sidecar, 
 
 # ------------------------------------------------------------------ the command line
 
+def test_where_nothing_was_dead_the_cli_says_where_the_dead_letters_are(sidecar):
+    shell = environment(sidecar)
+    sidecar.declare("hospital")
+    sidecar.declare("q", max_deliveries=1, dead_letter="hospital")
+
+    def redrive_by_cli(queue, *options):
+        done = run("sluice", "queue", "redrive", queue, "--json", *options, environment=shell)
+        assert done.returncode == 0 and json.loads(done.stdout) in ({"redriven": 0, "left": 0}, {"would_redrive": 0})
+        return done.stderr
+    assert redrive_by_cli("hospital") == ""
+    elsewhere = "sluice: no event of 'q' is dead: its dead letters go to 'hospital', where they are events to take\n"
+    assert redrive_by_cli("q") == elsewhere
+    make_dead(sidecar)
+    assert redrive_by_cli("q", "--dry-run") == elsewhere
+    assert redrive_by_cli("hospital") == (
+        "sluice: no event of 'hospital' is dead: it holds dead letters of 'q', as events to take and to publish "
+        "again, under new ids\n")
+    sidecar.declare("q", dead_letter=None)
+    make_dead(sidecar)
+    assert redrive_by_cli("q", "--sequence", "77") == ""  # one is dead, and was not asked for
+
+
 def test_the_cli_shows_redrives_and_purges_dead_letters(sidecar):
     shell = environment(sidecar)
     run("sluice", "queue", "declare", "q", "max_deliveries=2", "backoff=0s", environment=shell)

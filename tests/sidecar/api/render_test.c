@@ -37,6 +37,26 @@ static void a_batch_of_one_is_still_a_batch(void **state)
     driver_end(&d);
 }
 
+static void a_duplicate_is_marked_and_nothing_else_is(void **state)
+{
+    const struct target targets[] = { { "audit", 7 } };
+    const struct api_outcome o[] = { { .sequence = 7, .duplicate = true },
+                                     { .sequence = 8 },
+                                     { .is_topic = true, .duplicate = true, .targets = targets, .target_count = 1 } };
+    struct driver d;
+    (void)state;
+    publish(&d, 0, 1, false, o);
+    assert_body(&d, "{\"queue\":\"q\",\"sequence\":7,\"id\":\"a\",\"duplicate\":true}\n");
+    driver_end(&d);
+    publish(&d, 0, 3, true, o);
+    assert_body(&d, "{\"events\":[{\"id\":\"a\",\"sequence\":7,\"duplicate\":true},{\"id\":\"b\",\"sequence\":8},"
+                    "{\"id\":\"c\",\"queues\":{\"audit\":7},\"duplicate\":true}]}\n");
+    driver_end(&d);
+    publish(&d, 2, 1, false, &o[2]);
+    assert_body(&d, "{\"topic\":\"q\",\"id\":\"c\",\"queues\":{\"audit\":7},\"duplicate\":true}\n");
+    driver_end(&d);
+}
+
 static void a_batch_names_each_id_as_json_wants_it(void **state)
 {
     const struct api_outcome o[] = { { .sequence = 0 }, { .sequence = UINT64_MAX }, { .sequence = 10 } };
@@ -314,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_refusal_names_one_queue),
         cmocka_unit_test(one_confirmed_event_is_202),
         cmocka_unit_test(a_batch_of_one_is_still_a_batch),
+        cmocka_unit_test(a_duplicate_is_marked_and_nothing_else_is),
         cmocka_unit_test(a_batch_names_each_id_as_json_wants_it),
         cmocka_unit_test(some_refused_are_207_and_counted),
         cmocka_unit_test(a_refused_event_s_detail_is_utf8_whatever_was_cut),
