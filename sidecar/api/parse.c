@@ -7,6 +7,7 @@
 #include "sidecar/api/respond.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 bool parse_no_query(struct parsing *p)
 {
@@ -74,6 +75,34 @@ static bool take_names(struct parsing *p, const struct api_route *route, const s
     return true;
 }
 
+/* Is a body that stands for none: empty, {} or null? Some clients always send one. */
+static bool is_blank(struct span body)
+{
+    char text[5] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < body.size; i++) {
+        if (memchr(" \t\r\n", body.data[i], 4))
+            continue;
+        if (used == sizeof text - 1)
+            return false;
+        text[used++] = (char)body.data[i];
+    }
+    return used == 0 || strcmp(text, "{}") == 0 || strcmp(text, "null") == 0;
+}
+
+/* What is in the body of a call that takes none would be ignored, and a purge with {"state":"dead"} would remove the
+ * live events. */
+static bool has_no_body(struct parsing *p, const struct api_route *route)
+{
+    char sentence[128];
+    if (!route->parameters || is_blank(p->request->body))
+        return true;
+    snprintf(sentence, sizeof sentence, "this call takes no body; %s%s",
+             *route->parameters ? "its parameters are in the query: " : "it has no parameters", route->parameters);
+    api_problem(REASON_invalid, sentence, 0, p->arena, p->out);
+    return false;
+}
+
 /* A request with a precondition that cannot be evaluated must not be carried out without it (RFC 9110, 13.2): there are
  * no entity tags here. */
 static bool is_unconditional(struct parsing *p, const struct api_route *route)
@@ -128,7 +157,7 @@ enum api_answer api_parse(const struct api_config *c, const struct api_request *
     command->route = route;
     if (route->kind == API_PUBLISH_DAPR)
         answer = parse_dapr(&p, names);
-    else if (take_names(&p, route, names))
+    else if (has_no_body(&p, route) && take_names(&p, route, names))
         answer = dispatch(&p, route);
     buf_free(&p.scratch);
     return answer;

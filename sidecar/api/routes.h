@@ -17,6 +17,9 @@ struct api_route {
     unsigned listeners;
     enum api_command_kind kind;
     enum call call; /* of API_CALL */
+    /* Of a call that takes no body, and refuses one: its query parameters, "max, wait", or "". NULL: it has a body, or
+     * it does not look whether there is one. */
+    const char *parameters;
 };
 
 #define ALLOW_SIZE    64u

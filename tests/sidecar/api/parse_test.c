@@ -54,6 +54,26 @@ static void every_call_names_an_unknown_query_parameter(void **state)
         driver_refuses(calls[i].method, calls[i].target, NULL, NULL, "", 400, "unknown query parameter 'x'");
 }
 
+static void a_body_where_none_is_taken_is_refused(void **state)
+{
+    static const char *const nothing[] = { "", "{}", "null", " { }\r\n", "\tnull" };
+    static const char *const something[] = { "{\"state\":\"dead\"}", "x", "[]", "nul", "nullx", "{}{}", "{} x" };
+    (void)state;
+    for (size_t i = 0; i < sizeof something / sizeof *something; i++) {
+        driver_refuses("POST", "/v1/queues/q/purge", NULL, NULL, something[i], 400,
+                       "this call takes no body; its parameters are in the query: state");
+        driver_refuses("POST", "/v1/queues/q/pause", NULL, NULL, something[i], 400,
+                       "this call takes no body; it has no parameters");
+    }
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+        struct driver d;
+        driver_begin(&d);
+        d.request.listener = API_OPERATIONS;
+        assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/purge", nothing[i]), API_COMMAND);
+        driver_end(&d);
+    }
+}
+
 /* There are no entity tags; only If-None-Match: * is supported, where something is created. A change with any other
  * precondition must not be carried out. */
 static void unsupported_preconditions_are_refused_for_changes(void **state)
@@ -125,6 +145,7 @@ int main(void)
         cmocka_unit_test(names_are_decoded_and_checked),
         cmocka_unit_test(bad_names_are_refused),
         cmocka_unit_test(a_name_has_at_most_128_characters),
+        cmocka_unit_test(a_body_where_none_is_taken_is_refused),
         cmocka_unit_test(every_call_names_an_unknown_query_parameter),
         cmocka_unit_test(unsupported_preconditions_are_refused_for_changes),
         cmocka_unit_test(each_address_becomes_its_command),
