@@ -23,6 +23,11 @@ static bool terms_of(const struct sluice_publish_options *o, struct client_terms
         return sluice_invalid("delay_ms and not_before_ms exclude each other; give one of them"), false;
     if (o->ttl_ms && o->expires_ms)
         return sluice_invalid("ttl_ms and expires_ms exclude each other; give one of them"), false;
+    if (o->ttl_ms && o->ttl_ms <= o->delay_ms)
+        return sluice_invalid("ttl_ms %llu includes delay_ms %llu and must be longer: the event would expire "
+                              "undelivered",
+                              (unsigned long long)o->ttl_ms, (unsigned long long)o->delay_ms),
+               false;
     *out = (struct client_terms){ .expires_ms = o->ttl_ms ? now + (int64_t)o->ttl_ms : o->expires_ms,
                                   .not_before_ms = o->not_before_ms,
                                   .delay_ms = o->delay_ms };

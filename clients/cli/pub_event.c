@@ -34,12 +34,15 @@ static bool add_attribute(struct buf *b, const char *given)
     return true;
 }
 
-/* Is --ttl longer than --delay? Otherwise the broker would accept events that can never be delivered. */
+/* Is --ttl above 0, and longer than --delay? Otherwise the broker would accept events that can never be delivered. */
 static bool lasts(const struct pub *p)
 {
     int64_t delay = 0, ttl = 0;
-    if (!p->options.ttl || !p->options.delay || !duration_parse(span_str(p->options.ttl), &ttl) ||
-        !duration_parse(span_str(p->options.delay), &delay) || ttl > delay)
+    if (!p->options.ttl || !duration_parse(span_str(p->options.ttl), &ttl))
+        return true;
+    if (ttl == 0)
+        return cli_usage("--ttl must be a duration above 0 like 1500ms, 30s or 2h"), false;
+    if (!p->options.delay || !duration_parse(span_str(p->options.delay), &delay) || ttl > delay)
         return true;
     cli_usage("--ttl %s includes --delay %s and must be longer: these events would expire undelivered", p->options.ttl,
               p->options.delay);

@@ -28,6 +28,12 @@ static bool is_among(struct span name, const char *const *list, size_t count)
     return i < count;
 }
 
+/* How much of the request's text a message quotes. */
+static int shown(struct span text)
+{
+    return (int)(text.size < 60 ? text.size : 60);
+}
+
 /* Searches the closest known name without the common prefix, which would make any two names look similar. */
 static bool refuse_header(struct span name, struct error *why)
 {
@@ -36,14 +42,13 @@ static bool refuse_header(struct span name, struct error *why)
     for (size_t i = 0; prefix + i < name.size && i < sizeof wrong - 1; i++)
         wrong[i] = (char)tolower(name.data[prefix + i]);
     const char *near = settings_closest(known, COUNT(known), wrong);
-    int shown = (int)(name.size < 60 ? name.size : 60);
     for (size_t i = 0; near && i < COUNT(known); i++) {
         if (near == known[i])
-            return error_set(why, "unknown header '%.*s'; did you mean '%s'?", shown, (const char *)name.data,
+            return error_set(why, "unknown header '%.*s'; did you mean '%s'?", shown(name), (const char *)name.data,
                              names[i]);
     }
-    return error_set(why, "unknown header '%.*s'; known here: %s, %s, %s, %s", shown, (const char *)name.data, names[0],
-                     names[1], names[2], names[3]);
+    return error_set(why, "unknown header '%.*s'; known here: %s, %s, %s, %s", shown(name), (const char *)name.data,
+                     names[0], names[1], names[2], names[3]);
 }
 
 /* Repeated headers are refused, because either value could be the one that was meant. */
@@ -86,6 +91,19 @@ static bool parse_ttl(struct parsing *p, struct error *why)
     return true;
 }
 
+/* Is the TTL longer than the delay? Otherwise the broker would accept events that can never be delivered. */
+static bool lasts(const struct parsing *p, struct span delay, int64_t delay_ms, struct error *why)
+{
+    if (!p->ttl || !delay.data)
+        return true;
+    struct span ttl = header_find(p->request, "Sluice-TTL");
+    return p->command->u.publish.terms.expires_ms - p->now.wall.ms > delay_ms ||
+           error_set(why,
+                     "Sluice-TTL %.*s includes Sluice-Delay %.*s and must be longer: these events would expire "
+                     "undelivered",
+                     shown(ttl), (const char *)ttl.data, shown(delay), (const char *)delay.data);
+}
+
 bool parse_terms(struct parsing *p, struct error *why)
 {
     struct client_terms *t = &p->command->u.publish.terms;
@@ -99,6 +117,8 @@ bool parse_terms(struct parsing *p, struct error *why)
     if (delay.data && !duration_parse(delay, &ms))
         return error_set(why, "header 'Sluice-Delay' must be a duration like 1500ms, 30s or 2h");
     t->delay_ms = (uint64_t)ms;
+    if (!lasts(p, delay, ms, why))
+        return false;
     return !not_before.data || timestamp_parse_ms(not_before, &t->not_before_ms) ||
            error_set(why, "header 'Sluice-Not-Before' must be " TIME_LIKE);
 }

@@ -82,7 +82,7 @@ def test_an_expired_event_is_counted_and_not_delivered(sidecar, durability):
 def test_a_ttl_expires_every_event_of_its_request(sidecar):
     sidecar.declare("q", durability="disk")
     publish(sidecar, event("soon"), event("soon, too"), Sluice_TTL="1s")
-    publish(sidecar, event("held too long"), Sluice_TTL="1s", Sluice_Delay="1h")
+    publish(sidecar, event("held too long"), Sluice_TTL="1s", Sluice_Not_Before="2099-01-02T09:00:00Z")
     publish(sidecar, event("lasts"), Sluice_TTL="12h")
     until(lambda: balanced_ledger(sidecar)["expired"] == 3)
     told = sidecar.http("GET", "/v1/queues/q/events/4").json
@@ -259,7 +259,13 @@ def test_the_cli_delays_and_cancels_events(cluster, broker):
     assert "above 0" in sluice("queue", "cancel", "q", "x", status=2)
     assert "unexpected argument '4'" in sluice("queue", "cancel", "q", "3", "4", status=2)
     refused = sluice("pub", "q", "--delay", "1h", "--ttl", "30m", "x", status=2)
-    assert "--ttl 30m includes --delay 1h and must be longer" in refused
+    assert "--ttl 30m includes --delay 1h and must be longer: these events would expire undelivered" in refused
+    for nothing in ("0s", "0", "0.1ns"):  # they would expire as they arrive
+        refused = sluice("pub", "q", "--ttl", nothing, "x", status=2)
+        assert refused == "sluice: --ttl must be a duration above 0 like 1500ms, 30s or 2h\n"
+    answer = s.publish("q", "x", {"Sluice-TTL": "30m", "Sluice-Delay": "1h"})
+    assert answer.status == 400 and answer.json["detail"] == (
+        "Sluice-TTL 30m includes Sluice-Delay 1h and must be longer: these events would expire undelivered")
     assert "give one of them" in sluice("pub", "q", "--delay", "1s", "--not-before", stamp(1), "x", status=2)
     assert "--not-before" in sluice("pub", "q", "--not-before", "noon", "x", status=2)
     assert [e["sequence"] for e in delayed(s)] == [3] and balanced_ledger(s)["purged"] == 2

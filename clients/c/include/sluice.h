@@ -139,7 +139,7 @@ struct sluice_publish_options {
     uint64_t delay_ms;
     int64_t not_before_ms;
     /* The event is not delivered after this: ttl_ms after this call, by this machine's clock, or the time expires_ms
-     * (ms since 1970 UTC). Give at most one. The queue's own `ttl` applies as well: the earlier time counts. */
+     * (ms since 1970 UTC). Give at most one; ttl_ms includes delay_ms, and must be longer. The queue's own `ttl` applies as well: the earlier time counts. */
     uint64_t ttl_ms;
     int64_t expires_ms;
 };
@@ -168,7 +168,7 @@ typedef void sluice_receipt_fn(void *context, const struct sluice_receipt *recei
 /* Publishes as sluice_publish does, to the queue or topic `to`, with options (NULL: none) and a full receipt.
  * receipt: called exactly once, on a thread of the library, if SLUICE_OK is returned; may be NULL.
  * Returns what sluice_publish returns, and SLUICE_INVALID also when delay_ms and not_before_ms, or ttl_ms and
- * expires_ms, are both given, or a time is negative or after the year 9999. */
+ * expires_ms, are both given, ttl_ms is not longer than delay_ms, or a time is negative or after the year 9999. */
 SLUICE_API int sluice_publish_on(struct sluice *s, const char *to, const struct sluice_event *event,
                                  const struct sluice_publish_options *options, sluice_receipt_fn *receipt,
                                  void *context);

@@ -151,7 +151,7 @@ static void an_expired_event_is_not_delivered(void **state)
     struct seen events = seen_fresh();
     struct told t;
     assert_string_equal(publish(s, "orders", &event, &(struct sluice_publish_options){ .expires_ms = 1 }, &t), "ok 1");
-    publish(s, "orders", &event, &(struct sluice_publish_options){ .ttl_ms = 1, .delay_ms = 50 }, &t);
+    publish(s, "orders", &event, &(struct sluice_publish_options){ .expires_ms = 1, .delay_ms = 50 }, &t);
     struct sluice_event last = { .data = "last", .size = 4 };
     publish(s, "orders", &last, &(struct sluice_publish_options){ .ttl_ms = 60000, .delay_ms = 100 }, &t);
     struct sluice_sub *sub = sluice_subscribe(s, "orders", 0, seen_event, &events);
@@ -173,10 +173,11 @@ static void contradicting_terms_are_invalid(void **state)
         { .expires_ms = -1 },
         { .expires_ms = INT64_MAX },
         { .ttl_ms = UINT64_MAX },
+        { .ttl_ms = 50, .delay_ms = 50 }, /* would expire undelivered */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(sluice_publish_on(s, "orders", &event, &bad[i], receipt, &t), SLUICE_INVALID);
-    assert_non_null(strstr(sluice_strerror(SLUICE_INVALID), "expires_ms"));
+    assert_non_null(strstr(sluice_strerror(SLUICE_INVALID), "ttl_ms 50 includes delay_ms 50 and must be longer"));
     assert_int_equal(sluice_publish_on(s, "no queue", &event, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(sluice_publish_on(s, "orders", NULL, NULL, receipt, &t), SLUICE_INVALID);
     assert_int_equal(seen_count(&t.seen), 0);

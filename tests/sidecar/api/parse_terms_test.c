@@ -80,6 +80,27 @@ static void a_ttl_is_a_duration_from_now_on(void **state)
                        "'Sluice-TTL' must be a duration above 0");
 }
 
+static void a_ttl_that_ends_with_the_delay_or_before_is_refused(void **state)
+{
+    static const char *const too_short[] = { "1s", "2000ms" };
+    struct driver d;
+    (void)state;
+    for (size_t i = 0; i < sizeof too_short / sizeof *too_short; i++) {
+        driver_begin(&d);
+        driver_header(&d, "Sluice-TTL", too_short[i]);
+        driver_header(&d, "Sluice-Delay", "2s");
+        assert_int_equal(driver_send(&d, "POST", "/v1/queues/q/events", "x"), API_RESPONSE);
+        assert_says(&d, 400, "includes Sluice-Delay 2s and must be longer: these events would expire undelivered");
+        assert_says(&d, 400, too_short[i]);
+        driver_end(&d);
+    }
+    driver_begin(&d);
+    driver_header(&d, "Sluice-TTL", "2001ms");
+    driver_header(&d, "Sluice-Delay", "2s");
+    assert_int_equal(terms_of(&d, "/v1/queues/q/events", "x")->delay_ms, 2000);
+    driver_end(&d);
+}
+
 static void a_ttl_is_each_event_s_and_none_has_an_expiry_beside_it(void **state)
 {
     struct driver d;
@@ -191,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_not_before_is_a_time),
         cmocka_unit_test(headers_that_say_nothing_clear_are_refused),
         cmocka_unit_test(a_ttl_is_a_duration_from_now_on),
+        cmocka_unit_test(a_ttl_that_ends_with_the_delay_or_before_is_refused),
         cmocka_unit_test(a_ttl_is_each_event_s_and_none_has_an_expiry_beside_it),
         cmocka_unit_test(a_header_that_nobody_knows_is_refused_with_the_one_that_was_meant),
         cmocka_unit_test(the_headers_of_a_push_are_ignored),
