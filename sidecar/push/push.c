@@ -77,15 +77,27 @@ static const char *sentence_of(const struct push_outcome *o, const char *word, c
     return out;
 }
 
+static void log_recovery(struct subscription *s)
+{
+    s->logged[0] = s->detail[0] = '\0';
+    log_write(LOG_INFO, "push", "subscription %s is %s", s->name, subscription_state_name(SUBSCRIPTION_ACTIVE));
+}
+
+/* A queue is looked for, and a handshake sent, again and again: the same trouble is a warning only once until it is
+ * over. */
 static void log_state_change(struct subscription *s, enum subscription_state before)
 {
     enum subscription_state state = s->lifecycle.state;
+    char line[sizeof s->logged];
     if (state == before)
         return;
-    if (state == SUBSCRIPTION_ACTIVE)
-        s->detail[0] = '\0';
-    log_write(state == SUBSCRIPTION_ACTIVE ? LOG_INFO : LOG_WARN, "push", "subscription %s is %s%s%s", s->name,
-              subscription_state_name(state), *s->detail ? ": " : "", s->detail);
+    if (state == SUBSCRIPTION_ACTIVE) {
+        log_recovery(s);
+        return;
+    }
+    snprintf(line, sizeof line, "%s%s%s", subscription_state_name(state), *s->detail ? ": " : "", s->detail);
+    log_write(strcmp(line, s->logged) == 0 ? LOG_DEBUG : LOG_WARN, "push", "subscription %s is %s", s->name, line);
+    snprintf(s->logged, sizeof s->logged, "%s", line);
 }
 
 /* ------------------------------------------------------------------ the end of a push */
@@ -252,6 +264,8 @@ static void on_taken(void *request, const struct uplink_taken *t)
     enum subscription_state before = s->lifecycle.state;
     s->push->now = clock_now(); /* the last push_run may be long ago */
     if (t->count) {
+        if (s->lifecycle.state == SUBSCRIPTION_ACTIVE && *s->logged)
+            log_recovery(s); /* the queue is there again */
         s->waiting--;
         s->pushing++;
         x->kind = SLOT_PUSHING;
@@ -299,7 +313,10 @@ static void start_takes(struct subscription *s, uint32_t slots)
 
 static void tick(struct subscription *s)
 {
+    enum subscription_state before = s->lifecycle.state;
     lifecycle_tick(&s->lifecycle, s->push->now.mono);
+    if (before == SUBSCRIPTION_THROTTLED) /* whether a missing queue is there now is not known yet */
+        log_state_change(s, before);
     if (lifecycle_needs_handshake(&s->lifecycle))
         send_handshake(s);
     uint32_t slots = lifecycle_slots(&s->lifecycle, s->settings.concurrency);

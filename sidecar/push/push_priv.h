@@ -46,7 +46,8 @@ struct subscription {
     int64_t took_ns;
     int last_status;
     char last_error[256];
-    char detail[256]; /* why the state is not active; "" */
+    char detail[256]; /* why the state is not active, or was not before; "" */
+    char logged[300]; /* the trouble that was logged last and is not over, as far as is known; "" */
 };
 
 struct push {

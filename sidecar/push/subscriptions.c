@@ -54,7 +54,7 @@ enum push_put push_put(struct push *p, const char *name, const struct subscripti
     s->settings = *settings;
     s->managed = managed;
     s->revision = revision;
-    s->detail[0] = '\0';
+    s->logged[0] = s->detail[0] = '\0';
     subscription_target(s->settings.url, &s->target);
     lifecycle_begin(&s->lifecycle, s->settings.handshake);
     s->life++;
@@ -106,7 +106,7 @@ static void fill(const struct subscription *s, mono_t now, struct subscription_i
         .settings = &s->settings,
         .managed = s->managed,
         .state = standby ? SUBSCRIPTION_STANDBY : c->state,
-        .detail = s->detail,
+        .detail = c->state == SUBSCRIPTION_ACTIVE ? "" : s->detail,
         .retry_in_ms = mono_wait_ms(c->until, now),
         .in_flight = s->pushing,
         .last_status = s->last_status,

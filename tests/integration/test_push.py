@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import threading
+import time
 
 import pytest
 
@@ -152,9 +153,33 @@ def test_a_missing_queue_is_waited_for(named, application):
     s = until_state(named, "no_queue")
     assert s["detail"] == "there is no queue 'later'; declare it first"
     named.declare("later")
+    until(lambda: get_subscription(named)["state"] == "active")
+    assert get_subscription(named)["detail"] is None
     named.publish("later")
     app.wait(1)
     until_acked(named, 1, "later")
+    s = get_subscription(named)
+    assert (s["state"], s["detail"]) == ("active", None)
+
+
+def test_a_missing_queue_is_logged_once_and_so_is_its_arrival(named, application):
+    app = application()
+    subscribe(named, app.url, queue="later")
+
+    def logged(what):
+        return [line for line in named.log.read_text().splitlines() if f"subscription s is {what}" in line]
+    until_state(named, "no_queue")
+    time.sleep(2)  # it is looked for after 0.25 s, doubling
+    assert len(logged("no_queue")) == 1 and logged("active") == []
+    named.declare("later")
+    for number in (1, 2):
+        named.publish("later")
+        app.wait(number)
+    until_acked(named, 2, "later")
+    assert (len(logged("no_queue")), len(logged("active"))) == (1, 1)
+    assert named.ops("DELETE", "/v1/queues/later").status == 204
+    until_state(named, "no_queue")  # again: this is news
+    assert len(logged("no_queue")) >= 2
 
 
 def test_a_drained_subscription_reports_no_detail_of_its_state_before(named, application):

@@ -1,5 +1,6 @@
 """What the application answers to a push, from 200 to garbage, and what that means for the event and the
 subscription."""
+import re
 import threading
 
 import pytest
@@ -53,7 +54,10 @@ def test_retry_after_is_obeyed_by_the_whole_subscription(named, application, sta
     assert got[1].at - got[0].at >= 1.9
     assert {r.body for r in got[1:]} == {b"first", b"second"}
     until_acked(named, 2)
-    assert get_subscription(named)["results"]["throttled"] == 1 and get_subscription(named)["state"] == "active"
+    s = get_subscription(named)
+    assert (s["results"]["throttled"], s["state"], s["detail"]) == (1, "active", None)
+    logged = re.findall("subscription s is ([a-z]+)", named.log.read_text())
+    assert logged == ["throttled", "active"]
     assert [r.headers["Sluice-Attempt"] for r in got if r.body == b"first"] == ["1", "2"]
 
 
