@@ -219,6 +219,7 @@ static void add_detail(struct buf *out, const char *detail)
                                             { "PUT /v1/queues/", "sluice queue declare " },
                                             { "PUT /v1/topics/", "sluice topic put " },
                                             { "GET /v1/topics/", "sluice topic show " },
+                                            { "publish at /v1/queues/{q}/events", "leave out --topic" },
                                             { "Authorization: Bearer TOKEN", "set SLUICE_TOKEN" },
                                             { "POST /v1/drain", "sluice drain" } };
     while (*detail) {

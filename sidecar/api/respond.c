@@ -98,7 +98,8 @@ static const char *meaning_of_draining(const struct api_command *c)
     }
 }
 
-/* The broker refuses a consumer with a reason only: it does not say whether there is a topic of that name. */
+/* The broker refuses a publisher or consumer with a reason only: it does not say whether there is something else of that
+ * name. */
 static bool consumes(const struct api_command *c)
 {
     return c->kind == API_TAKE || c->kind == API_STREAM;
@@ -112,7 +113,8 @@ static const char *meaning(const struct api_command *c, enum reason reason, char
     if (reason == REASON_draining)
         return meaning_of_draining(c);
     if (reason == REASON_unknown_topic && c->topic)
-        snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)", c->topic, c->topic);
+        snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)%s", c->topic, c->topic,
+                 c->kind == API_PUBLISH ? "; if that is a queue, publish at " EVENTS_OF_QUEUE : "");
     else if (reason == REASON_unknown_queue || reason == REASON_unknown_topic)
         snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)%s", c->queue, c->queue,
                  consumes(c) ? "; if that is a topic, take from a queue bound to it" : "");

@@ -27,6 +27,8 @@ const char *respond_detail(const struct api_command *c, enum reason reason, cons
 const char *publish_detail(const struct api_command *c, const struct api_event *e, const struct api_outcome *o,
                            char out[DETAIL_SIZE]);
 bool publish_is_retryable(const struct api_event *e, enum reason reason);
+/* Where a queue's events are published, for messages; the command line has its own words for it. */
+#define EVENTS_OF_QUEUE "/v1/queues/{q}/events"
 /* 400 with this message. Returns API_RESPONSE, so that parsers can `return respond_invalid(...)`. */
 enum api_answer respond_invalid(const struct error *e, struct arena *a, struct api_response *out);
 

@@ -278,7 +278,9 @@ static void on_taken(void *request, const struct uplink_taken *t)
         return;
     lifecycle_no_queue(&s->lifecycle, s->push->now.mono, randombytes_random());
     if (s->lifecycle.state != before && t->reason == REASON_unknown_queue)
-        snprintf(s->detail, sizeof s->detail, "there is no queue '%s'; declare it first", s->settings.queue);
+        snprintf(s->detail, sizeof s->detail,
+                 "there is no queue '%s'; declare it first; if that is a topic, name a queue bound to it",
+                 s->settings.queue);
     else if (s->lifecycle.state != before)
         snprintf(s->detail, sizeof s->detail, "queue '%s': %s", s->settings.queue, reason_info(t->reason)->title);
     log_state_change(s, before);

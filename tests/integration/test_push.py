@@ -151,7 +151,7 @@ def test_a_missing_queue_is_waited_for(named, application):
     app = application()
     subscribe(named, app.url, queue="later")
     s = until_state(named, "no_queue")
-    assert s["detail"] == "there is no queue 'later'; declare it first"
+    assert s["detail"] == "there is no queue 'later'; declare it first; if that is a topic, name a queue bound to it"
     named.declare("later")
     until(lambda: get_subscription(named)["state"] == "active")
     assert get_subscription(named)["detail"] is None

@@ -167,7 +167,18 @@ static void a_topic_that_is_not_there_is_named(void **state)
     (void)state;
     asks(&d, "GET", "/v1/topics/all", "");
     api_render_reply(&d.command, &reply, &d.arena, &d.response);
-    assert_says(&d, 404, "there is no topic 'all'; make it first (PUT /v1/topics/all)");
+    assert_says(&d, 404, "there is no topic 'all'; make it first (PUT /v1/topics/all)\"");
+    driver_end(&d);
+}
+
+static void a_publish_to_a_topic_that_is_not_there_may_mean_a_queue(void **state)
+{
+    struct driver d;
+    struct api_command c = { .kind = API_PUBLISH, .queue = "", .topic = "orders" };
+    (void)state;
+    driver_begin(&d);
+    api_refuse(&c, REASON_unknown_topic, NULL, 0, &d.arena, &d.response);
+    assert_says(&d, 404, "(PUT /v1/topics/orders); if that is a queue, publish at /v1/queues/{q}/events\"");
     driver_end(&d);
 }
 
@@ -182,6 +193,7 @@ int main(void)
         cmocka_unit_test(a_list_has_topics_by_their_names),
         cmocka_unit_test(unbinding_is_204),
         cmocka_unit_test(a_topic_that_is_not_there_is_named),
+        cmocka_unit_test(a_publish_to_a_topic_that_is_not_there_may_mean_a_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
