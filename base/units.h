@@ -5,7 +5,8 @@
 
 #include "base/span.h"
 
-/* Parses a whole duration to milliseconds, at most 10 years; fractions ("1.5s") allowed.
+#define DURATION_MOST "3660d" /* ten years: the longest duration, as messages name it */
+/* Parses a whole duration to milliseconds, at most DURATION_MOST; fractions ("1.5s") allowed.
  * False on anything else, leaving *ms alone. Units: ns us ms s m h d. */
 bool duration_parse(struct span text, int64_t *ms);
 /* The shortest exact form: 1500 -> "1500ms", 30000 -> "30s", 7200000 -> "2h". `out` >= 24 bytes. */

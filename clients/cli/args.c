@@ -132,7 +132,8 @@ static bool store(const struct cli_option *o, char *options, const char *value)
         *(const char **)to = value;
         if (duration_parse(span_str(value), &ms))
             return true;
-        cli_usage("--%s: '%s' is not a duration; write it like 250ms, 2s or 1m", o->name, value);
+        cli_usage("--%s: '%s' is not a duration; write it like 250ms, 2s or 1m, at most " DURATION_MOST, o->name,
+                  value);
         return false;
     case CLI_COUNT:
         errno = 0;

@@ -41,7 +41,7 @@ static bool lasts(const struct pub *p)
     if (!p->options.ttl || !duration_parse(span_str(p->options.ttl), &ttl))
         return true;
     if (ttl == 0)
-        return cli_usage("--ttl must be a duration above 0 like 1500ms, 30s or 2h"), false;
+        return cli_usage("--ttl must be a duration above 0 like 1500ms, 30s or 2h, at most " DURATION_MOST), false;
     if (!p->options.delay || !duration_parse(span_str(p->options.delay), &delay) || ttl > delay)
         return true;
     cli_usage("--ttl %s includes --delay %s and must be longer: these events would expire undelivered", p->options.ttl,

@@ -280,8 +280,8 @@ static int take_and_handle(struct sub *s, struct sub_item *items, bool *go)
     return code;
 }
 
-/* Asks for the queue's lease. If the broker cannot be reached this is the place to say so: the take that follows
- * waits for it silently. */
+/* Asks for the queue's lease. If the broker cannot be reached, or the queue is paused, this is the place to say so: the
+ * take that follows waits for it silently. */
 static void ask_for_the_lease(struct sub *s)
 {
     struct buf path = { 0 };
@@ -289,6 +289,9 @@ static void ask_for_the_lease(struct sub *s)
     struct http_reply r = http_do(&(struct http_call){ .method = "GET", .abortable = true, .path = (char *)path.data });
     if (r.status == 200 && !duration_parse(span_str(json_text_of(http_json(&r), "lease")), &s->lease_ms))
         s->lease_ms = 0;
+    if (json_is_true(json_object_get(http_json(&r), "paused")))
+        cli_fail("'%s' is paused: nothing is delivered until it is resumed (sluice queue resume %s)", s->queue,
+                 s->queue);
     if (r.status == 503 && s->wait_ms)
         cli_fail("%s; waiting for it", http_error(&r));
     http_reply_free(&r);

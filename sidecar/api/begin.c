@@ -191,16 +191,29 @@ static enum api_answer refuse_sender(const struct api_request *r, enum reason wh
     return refuse(why, why == REASON_host ? detail : NULL, a, out);
 }
 
+/* What is wrong with the address; "": its title says it all. */
+static void address_detail(const struct api_request *r, enum reason why, const char *allow, char *detail, size_t size)
+{
+    char beside[SIBLINGS_SIZE];
+    const char *events = span_equal(r->method, span_str("POST")) ? routes_events(r->path) : NULL;
+    detail[0] = '\0';
+    if (why == REASON_method) {
+        snprintf(detail, size, "this address answers %s%s%s", allow, events ? "; publish at " : "",
+                 events ? events : "");
+    } else if (r->listener != API_PROBE && routes_slash_too_many(r->path)) {
+        snprintf(detail, size, "the address ends with a slash; leave it out");
+    } else if (r->listener != API_PROBE) {
+        routes_siblings(r->path, beside);
+        if (beside[0])
+            snprintf(detail, size, "the last part of the address is unknown; known here: %s", beside);
+    }
+}
+
 static enum api_answer refuse_address(const struct api_request *r, enum reason why, const char *allow, struct arena *a,
                                       struct api_response *out)
 {
-    char detail[SIBLINGS_SIZE + 64] = "", beside[SIBLINGS_SIZE] = "";
-    if (why == REASON_method)
-        snprintf(detail, sizeof detail, "this address answers %s", allow);
-    else if (r->listener != API_PROBE)
-        routes_siblings(r->path, beside);
-    if (beside[0])
-        snprintf(detail, sizeof detail, "the last part of the address is unknown; known here: %s", beside);
+    char detail[SIBLINGS_SIZE + 64];
+    address_detail(r, why, allow, detail, sizeof detail);
     refuse(why, detail[0] ? detail : NULL, a, out);
     if (why == REASON_method)
         respond_header(out, a, "Allow", allow);

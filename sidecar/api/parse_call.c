@@ -6,6 +6,7 @@
 #include "sidecar/api/respond.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 #define LIST_MAX   1000u
 #define PEEK_BYTES (1u << 20)
@@ -22,14 +23,32 @@ static bool refuse_setting(const char *key, struct error *why)
                      key, near);
 }
 
+static bool refuse_choice(const struct queue_setting_info *info, struct error *why)
+{
+    char list[100] = "";
+    size_t used = 0;
+    for (const char *const *choice = info->choices; *choice && used < sizeof list; choice++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", *choice);
+    return error_set(why, "'%s' must be one of %s", info->name, list);
+}
+
+static bool refuse_type(const struct queue_setting_info *info, struct error *why)
+{
+    static const char *const wanted[] = {
+        [QUEUE_SETTING_NUMBER] = "a whole number",
+        [QUEUE_SETTING_SIZE] = "a whole number of bytes, or a string like \"64MiB\"",
+        [QUEUE_SETTING_DURATION] = "a string, a duration like \"30s\"",
+        [QUEUE_SETTING_BOOL] = "true or false",
+        [QUEUE_SETTING_NAME] = "a string, a queue's name, or null",
+    };
+    return info->choices ? refuse_choice(info, why) : error_set(why, "'%s' must be %s", info->name, wanted[info->type]);
+}
+
 static bool put_number(struct queue_settings *s, enum queue_setting which, const json_t *value, struct error *why)
 {
     const struct queue_setting_info *info = queue_setting_info(which);
-    if (info->type == QUEUE_SETTING_BOOL)
-        return error_set(why, "'%s' must be true or false", info->name);
     if (info->type != QUEUE_SETTING_NUMBER && info->type != QUEUE_SETTING_SIZE)
-        return error_set(why, "'%s' must be a string%s", info->name,
-                         info->type == QUEUE_SETTING_DURATION ? ", a duration like \"30s\"" : "");
+        return refuse_type(info, why);
     if (json_integer_value(value) < 0)
         return error_set(why, "'%s' must be at least %llu", info->name, (unsigned long long)info->min);
     queue_settings_put(s, which, (uint64_t)json_integer_value(value));
@@ -52,10 +71,8 @@ static bool put_setting(struct queue_settings *s, const char *key, const json_t 
         queue_settings_put_text(s, which, span_str(""));
         return true;
     }
-    if (info->type == QUEUE_SETTING_BOOL)
-        return error_set(why, "'%s' must be true or false", info->name);
-    if (!json_is_string(value))
-        return error_set(why, "'%s' is of the wrong type: %s", info->name, info->help);
+    if (info->type == QUEUE_SETTING_BOOL || !json_is_string(value))
+        return refuse_type(info, why);
     return queue_settings_parse(s, span_str(key), span_of(json_string_value(value), json_string_length(value)), why);
 }
 

@@ -192,7 +192,7 @@ static bool read_options(struct parsing *p, struct error *why)
     if (!query_parse(p->request->query, known, p->arena, why) || !query_duration(&known[0], &wait, why))
         return false;
     if (!known[0].present && header.data && !duration_parse(header, &wait))
-        return error_set(why, "header 'Sluice-Wait' must be a duration like 250ms, 2s or 1m");
+        return error_set(why, "header 'Sluice-Wait' must be a duration like 250ms, 2s or 1m, at most " DURATION_MOST);
     if (wait > p->config->publish_wait_max_ms)
         wait = p->config->publish_wait_max_ms;
     p->command->u.publish.wait_ms = (uint32_t)wait;

@@ -20,18 +20,19 @@ static bool put_member(struct subscription_settings *s, const char *key, const j
            error_set(why, "'%s' must not be null, a fraction, a list or an object", key);
 }
 
+#define BODY_LIKE "must be a JSON object like {\"queue\":\"orders\",\"url\":\"http://127.0.0.1:8080/\"}"
+
 static bool read_members(struct parsing *p, struct subscription_settings *s, struct error *why)
 {
     json_error_t where;
     const char *key;
     json_t *value;
     struct span body = p->request->body;
+    if (body.size == 0)
+        return error_set(why, "the body is empty; it " BODY_LIKE);
     json_t *object = json_loadb((const char *)body.data, body.size, JSON_REJECT_DUPLICATES, &where);
-    bool fine =
-        json_is_object(object) ||
-        error_set(why,
-                  "the body must be a JSON object like {\"queue\":\"orders\",\"url\":\"http://127.0.0.1:8080/\"}%s%s",
-                  object ? "" : ": ", object ? "" : where.text);
+    bool fine = json_is_object(object) ||
+                error_set(why, "the body " BODY_LIKE "%s%s", object ? "" : ": ", object ? "" : where.text);
     if (fine) {
         json_object_foreach (object, key, value) {
             fine = fine && put_member(s, key, value, why);

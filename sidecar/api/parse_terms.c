@@ -85,7 +85,8 @@ static bool parse_ttl(struct parsing *p, struct error *why)
     if (!ttl.data)
         return true;
     if (!duration_parse(ttl, &ms) || ms == 0)
-        return error_set(why, "header 'Sluice-TTL' must be a duration above 0 like 1500ms, 30s or 2h");
+        return error_set(
+            why, "header 'Sluice-TTL' must be a duration above 0 like 1500ms, 30s or 2h, at most " DURATION_MOST);
     p->ttl = true;
     p->command->u.publish.terms.expires_ms = p->now.wall.ms + ms;
     return true;
@@ -115,7 +116,8 @@ bool parse_terms(struct parsing *p, struct error *why)
     if (delay.data && not_before.data)
         return error_set(why, "headers 'Sluice-Delay' and 'Sluice-Not-Before' exclude each other; give one of them");
     if (delay.data && !duration_parse(delay, &ms))
-        return error_set(why, "header 'Sluice-Delay' must be a duration like 1500ms, 30s or 2h");
+        return error_set(why,
+                         "header 'Sluice-Delay' must be a duration like 1500ms, 30s or 2h, at most " DURATION_MOST);
     t->delay_ms = (uint64_t)ms;
     if (!lasts(p, delay, ms, why))
         return false;

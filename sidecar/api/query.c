@@ -105,7 +105,8 @@ bool query_number(const struct query_parameter *p, uint64_t *out, struct error *
 bool query_duration(const struct query_parameter *p, int64_t *ms, struct error *why)
 {
     return !p->present || duration_parse(p->value, ms) ||
-           error_set(why, "query parameter '%s' must be a duration like 250ms, 2s or 1m", p->name);
+           error_set(why, "query parameter '%s' must be a duration like 250ms, 2s or 1m, at most " DURATION_MOST,
+                     p->name);
 }
 
 bool query_bool(const struct query_parameter *p, bool *out, struct error *why)

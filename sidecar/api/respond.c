@@ -105,6 +105,26 @@ static bool consumes(const struct api_command *c)
     return c->kind == API_TAKE || c->kind == API_STREAM;
 }
 
+static bool deletes(const struct api_command *c)
+{
+    enum call call = c->kind == API_CALL ? c->u.call.request.call : CALL_NONE;
+    return call == CALL_DELETE || call == CALL_DELETE_TOPIC;
+}
+
+/* Something that is not there: whoever wants to delete it is not advised to make it. */
+static void say_missing(const struct api_command *c, bool topic, char out[DETAIL_SIZE])
+{
+    const char *name = topic ? c->topic : c->queue;
+    if (deletes(c))
+        snprintf(out, DETAIL_SIZE, "there is no %s '%s'", topic ? "topic" : "queue", name);
+    else if (topic)
+        snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)%s", name, name,
+                 c->kind == API_PUBLISH ? "; if that is a queue, publish at " EVENTS_OF_QUEUE : "");
+    else
+        snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)%s", name, name,
+                 consumes(c) ? "; if that is a topic, take from a queue bound to it" : "");
+}
+
 /* What the reason means for this command, beyond its title; NULL: nothing. */
 static const char *meaning(const struct api_command *c, enum reason reason, char out[DETAIL_SIZE])
 {
@@ -112,14 +132,9 @@ static const char *meaning(const struct api_command *c, enum reason reason, char
         return c->away;
     if (reason == REASON_draining)
         return meaning_of_draining(c);
-    if (reason == REASON_unknown_topic && c->topic)
-        snprintf(out, DETAIL_SIZE, "there is no topic '%s'; make it first (PUT /v1/topics/%s)%s", c->topic, c->topic,
-                 c->kind == API_PUBLISH ? "; if that is a queue, publish at " EVENTS_OF_QUEUE : "");
-    else if (reason == REASON_unknown_queue || reason == REASON_unknown_topic)
-        snprintf(out, DETAIL_SIZE, "there is no queue '%s'; declare it first (PUT /v1/queues/%s)%s", c->queue, c->queue,
-                 consumes(c) ? "; if that is a topic, take from a queue bound to it" : "");
-    else
+    if (reason != REASON_unknown_queue && reason != REASON_unknown_topic)
         return NULL;
+    say_missing(c, reason == REASON_unknown_topic && c->topic, out);
     return out;
 }
 

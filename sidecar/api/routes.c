@@ -97,6 +97,34 @@ const struct api_route *routes_find(struct span method, struct span path, struct
     return NULL;
 }
 
+const char *routes_events(struct span path)
+{
+    struct span names[ROUTE_NAMES];
+    char allow[ALLOW_SIZE];
+    enum reason why;
+    const struct api_route *here = routes_find(span_str("GET"), path, names, allow, &why);
+    size_t size = here ? strlen(here->pattern) : 0;
+    for (size_t i = 0; here && i < sizeof routes / sizeof *routes; i++) {
+        const char *pattern = routes[i].pattern;
+        if (routes[i].kind == API_PUBLISH && strncmp(pattern, here->pattern, size) == 0 &&
+            strcmp(pattern + size, "/events") == 0)
+            return pattern;
+    }
+    return NULL;
+}
+
+bool routes_slash_too_many(struct span path)
+{
+    struct span names[ROUTE_NAMES];
+    char allow[ALLOW_SIZE];
+    enum reason why = REASON_not_found;
+    if (path.size < 2 || path.data[path.size - 1] != '/')
+        return false;
+    path.size--;
+    routes_find(span_str(""), path, names, allow, &why);
+    return why == REASON_method;
+}
+
 /* Wrong paths mostly have a wrong last part: /v1/queues/orders/publish. */
 void routes_siblings(struct span path, char *out)
 {

@@ -33,6 +33,10 @@ const struct api_route *routes_all(size_t *count);
  * latter `allow` (ALLOW_SIZE bytes) lists the methods that the path has. */
 const struct api_route *routes_find(struct span method, struct span path, struct span names[ROUTE_NAMES], char *allow,
                                     enum reason *why);
+/* The pattern of the address below this path at which events are published; NULL: there is none. */
+const char *routes_events(struct span path);
+/* Does the path end with a slash, and is it known without it? */
+bool routes_slash_too_many(struct span path);
 /* For a path that was not found: what its last part could be instead, "events, take, …"; or "". `out` has SIBLINGS_SIZE
  * bytes. */
 void routes_siblings(struct span path, char *out);

@@ -165,6 +165,9 @@ def test_advice_from_the_api_is_given_in_terms_of_the_command_line(dev):
     run("sluice", "topic", "put", "news", environment=dev)
     run("sluice", "topic", "bind", "news", "q", environment=dev)
     assert "or delete it with --force (409)" in run("sluice", "queue", "delete", "q", environment=dev).stderr
+    for kind in ("queue", "topic"):
+        assert run("sluice", kind, "delete", "none", environment=dev).stderr == (
+            f"sluice: there is no {kind} 'none' (404)\n")
     assert "(sluice queue declare none)" in run("sluice", "queue", "show", "none", environment=dev).stderr
     refused = run("sluice", "pub", "--topic", "none", "a", environment=dev).stderr
     assert "(sluice topic put none); if that is a queue, leave out --topic (404)" in refused

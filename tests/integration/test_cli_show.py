@@ -29,7 +29,7 @@ def test_a_count_must_be_a_positive_integer(given):
 
 def test_incomplete_and_unknown_options_are_named():
     wrong = run("sluice", "sub", "q", "--wait", "5")
-    assert wrong.stderr == "sluice: --wait: '5' is not a duration; write it like 250ms, 2s or 1m\n"
+    assert wrong.stderr == "sluice: --wait: '5' is not a duration; write it like 250ms, 2s or 1m, at most 3660d\n"
     assert run("sluice", "sub", "q", "--wait").stderr == "sluice: --wait needs a value. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-Z").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"
     assert run("sluice", "sub", "q", "-aZ").stderr == "sluice: there is no option '-Z'. See 'sluice help sub'.\n"

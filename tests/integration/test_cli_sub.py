@@ -108,6 +108,14 @@ def test_events_that_could_not_be_written_are_not_acked(dev):
     assert describe("q", dev)["ready"] == 1
 
 
+def test_sub_on_a_paused_queue_says_so(dev):
+    for command in (("pub", "q", "a"), ("queue", "pause", "q"), ("queue", "show", "q")):
+        assert run("sluice", *command, environment=dev).returncode == 0
+    said = run("sluice", "sub", "q", "--exit-empty", "--wait", "100ms", environment=dev)
+    assert (said.returncode, said.stdout, said.stderr) == (
+        0, "", "sluice: 'q' is paused: nothing is delivered until it is resumed (sluice queue resume q)\n")
+
+
 def test_an_empty_queue_is_not_polled_in_a_busy_loop(stand_in, start):
     sidecar = stand_in()
     start("sub", "q", "--wait", "0s", environment=sidecar.environment)

@@ -262,7 +262,9 @@ def test_the_cli_delays_and_cancels_events(cluster, broker):
     assert "--ttl 30m includes --delay 1h and must be longer: these events would expire undelivered" in refused
     for nothing in ("0s", "0", "0.1ns"):  # they would expire as they arrive
         refused = sluice("pub", "q", "--ttl", nothing, "x", status=2)
-        assert refused == "sluice: --ttl must be a duration above 0 like 1500ms, 30s or 2h\n"
+        assert refused == "sluice: --ttl must be a duration above 0 like 1500ms, 30s or 2h, at most 3660d\n"
+    assert "is not a duration; write it like 250ms, 2s or 1m, at most 3660d" in sluice(
+        "pub", "q", "--ttl", "4000d", "x", status=2)
     answer = s.publish("q", "x", {"Sluice-TTL": "30m", "Sluice-Delay": "1h"})
     assert answer.status == 400 and answer.json["detail"] == (
         "Sluice-TTL 30m includes Sluice-Delay 1h and must be longer: these events would expire undelivered")

@@ -153,6 +153,18 @@ def test_a_refused_request_with_a_large_body_still_gets_its_answer(q, path, head
     assert q.http("POST", path, b"x" * (4 << 20), headers).status == status
 
 
+def test_a_refusal_says_what_was_meant(q):
+    for method, path, body, status, says in (
+            ("PUT", "/v1/queues/w", '{"capacity":10.0}', 400, "'capacity' must be a whole number"),
+            ("POST", "/v1/queues/q", "x", 405, "; publish at /v1/queues/{q}/events"),
+            ("POST", "/v1/queues/q/events/", "x", 404, "the address ends with a slash; leave it out"),
+            ("PUT", "/v1/queues/w/", None, 404, "the address ends with a slash; leave it out")):
+        answer = q.http(method, path, body)
+        assert answer.status == status and says in answer.json["detail"], (method, path, answer.body)
+    gone = q.ops("DELETE", "/v1/queues/nosuch")
+    assert (gone.status, gone.json["detail"]) == (404, "there is no queue 'nosuch'")
+
+
 def test_unsupported_methods_are_405_and_head_matches_get(q):
     for method in ("OPTIONS", "PATCH", "TRACE", "get"):
         answer = q.http(method, "/v1/queues/q")

@@ -303,6 +303,41 @@ static void a_wrong_method_is_answered_with_the_right_ones(void **state)
     driver_end(&d);
 }
 
+static void who_posts_to_a_queue_is_told_where_events_go(void **state)
+{
+    static const struct {
+        const char *target, *says;
+    } cases[] = {
+        { "/v1/queues/orders", "this address answers GET, HEAD, PUT, DELETE; publish at /v1/queues/{q}/events\"" },
+        { "/v1/topics/all", "this address answers GET, HEAD, PUT, DELETE; publish at /v1/topics/{t}/events\"" },
+        { "/v1/queues", "this address answers GET, HEAD\"" },
+    };
+    struct driver d;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        driver_begin(&d);
+        assert_int_equal(driver_send(&d, "POST", cases[i].target, "x"), API_RESPONSE);
+        assert_says(&d, 405, cases[i].says);
+        driver_end(&d);
+    }
+    driver_begin(&d);
+    assert_int_equal(driver_send(&d, "PATCH", "/v1/queues/orders", "x"), API_RESPONSE);
+    assert_says(&d, 405, "this address answers GET, HEAD, PUT, DELETE\"");
+    driver_end(&d);
+}
+
+static void a_slash_too_many_is_named(void **state)
+{
+    static const struct {
+        const char *method, *target;
+    } calls[] = { { "POST", "/v1/queues/q/events/" }, { "PUT", "/v1/queues/w/" }, { "PATCH", "/v1/queues/" } };
+    (void)state;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        driver_refuses(calls[i].method, calls[i].target, NULL, NULL, "x", 404,
+                       "\"the address ends with a slash; leave it out\"");
+    driver_refuses("GET", "/v1/queues/q/nothing/", NULL, NULL, "", 404, "\"not_found\"");
+}
+
 static void a_wrong_last_part_is_answered_with_its_siblings_except_for_probes(void **state)
 {
     struct driver d;
@@ -364,6 +399,8 @@ int main(void)
         cmocka_unit_test(a_push_cannot_call_operations),
         cmocka_unit_test(a_push_to_the_probe_listener_can_never_call_operations),
         cmocka_unit_test(a_wrong_method_is_answered_with_the_right_ones),
+        cmocka_unit_test(who_posts_to_a_queue_is_told_where_events_go),
+        cmocka_unit_test(a_slash_too_many_is_named),
         cmocka_unit_test(a_wrong_last_part_is_answered_with_its_siblings_except_for_probes),
         cmocka_unit_test(a_wrong_token_is_no_token),
     };

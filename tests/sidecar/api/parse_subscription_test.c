@@ -39,7 +39,7 @@ static void what_a_put_may_not_say(void **state)
 {
     static const char s[] = "/v1/subscriptions/s";
     (void)state;
-    refuses("PUT", s, "", 400, "must be a JSON object");
+    refuses("PUT", s, "", 400, "\"the body is empty; it must be a JSON object like {");
     refuses("PUT", s, "[]", 400, "must be a JSON object");
     refuses("PUT", s, "{\"queue\":\"q\",\"queue\":\"r\"}", 400, "duplicate");
     refuses("PUT", s, "{\"ulr\":null}", 400, "unknown key 'ulr'");

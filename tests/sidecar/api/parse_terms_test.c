@@ -67,6 +67,16 @@ static void headers_that_say_nothing_clear_are_refused(void **state)
     driver_end(&d);
 }
 
+static void the_longest_duration_is_named(void **state)
+{
+    (void)state;
+    assert_true(terms_with("/v1/queues/q/events", "Sluice-Delay", "3660d").delay_ms == UINT64_C(316224000000));
+    driver_refuses("POST", "/v1/queues/q/events", "Sluice-Delay", "4000d", "x", 400, "2h, at most 3660d");
+    driver_refuses("POST", "/v1/queues/q/events", "Sluice-TTL", "4000d", "x", 400, "2h, at most 3660d");
+    driver_refuses("POST", "/v1/queues/q/events", "Sluice-Wait", "4000d", "x", 400, "1m, at most 3660d");
+    driver_refuses("POST", "/v1/queues/q/take?wait=4000d", NULL, NULL, "", 400, "1m, at most 3660d");
+}
+
 static void a_ttl_is_a_duration_from_now_on(void **state)
 {
     (void)state;
@@ -211,6 +221,7 @@ int main(void)
         cmocka_unit_test(a_delay_is_a_duration),
         cmocka_unit_test(a_not_before_is_a_time),
         cmocka_unit_test(headers_that_say_nothing_clear_are_refused),
+        cmocka_unit_test(the_longest_duration_is_named),
         cmocka_unit_test(a_ttl_is_a_duration_from_now_on),
         cmocka_unit_test(a_ttl_that_ends_with_the_delay_or_before_is_refused),
         cmocka_unit_test(a_ttl_is_each_event_s_and_none_has_an_expiry_beside_it),
