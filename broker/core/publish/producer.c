@@ -207,6 +207,14 @@ static void keep_outcome(struct destination *d, const struct outcome *o)
     d->outcome_count++;
 }
 
+static void note_refused(struct destination *d, const struct outcome *o)
+{
+    if (o->reason == REASON_ok || o->first + o->count <= d->refused_tail)
+        return;
+    d->refused_tail = o->first + o->count - 1;
+    d->refused_reason = (enum reason)o->reason;
+}
+
 /* Keeps the part [first, end) of a run. */
 static void keep_part(struct destination *d, const struct outcome *o, uint64_t first, uint64_t end)
 {
@@ -233,6 +241,7 @@ void destination_restore(struct destination *d, const struct outcome *o)
     }
     if (end > d->next)
         d->next = end;
+    note_refused(d, o);
 }
 
 static void refuse_hole(struct destination *d, uint64_t first, uint64_t end)
@@ -356,10 +365,7 @@ void destination_decide(struct core *c, struct destination *d, const struct outc
                         uint64_t events, uint64_t bytes)
 {
     keep_outcome(d, o);
-    if (o->reason != REASON_ok && o->first + o->count > d->refused_tail) {
-        d->refused_tail = o->first + o->count - 1;
-        d->refused_reason = (enum reason)o->reason;
-    }
+    note_refused(d, o);
     struct session *s = d->producer->session;
     if (!s)
         return;

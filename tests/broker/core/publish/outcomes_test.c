@@ -264,7 +264,7 @@ static void the_epoch_outlives_a_restart(void **state)
 
 /* ------------------------------------------------------------------ told by a log */
 
-static void replay_accepted(struct peer *p, uint64_t first, uint64_t count, uint64_t sequence)
+static void replay_outcome(struct peer *p, uint64_t first, uint64_t count, uint64_t sequence, enum reason why)
 {
     struct buf note = { 0 };
     struct log_replay replay = core_replay(p->driver->core);
@@ -276,10 +276,16 @@ static void replay_accepted(struct peer *p, uint64_t first, uint64_t count, uint
     wire_add_number(&note, RUN_FIRST, first);
     wire_add_number(&note, RUN_COUNT, count);
     wire_add_number(&note, RUN_SEQUENCE, sequence);
+    wire_add_number(&note, RUN_REASON, why);
     wire_end(&note, run);
     wire_end(&note, mark);
     replay.note(replay.context, buf_span(&note));
     buf_free(&note);
+}
+
+static void replay_accepted(struct peer *p, uint64_t first, uint64_t count, uint64_t sequence)
+{
+    replay_outcome(p, first, count, sequence, REASON_ok);
 }
 
 /* In a repaired log the record of a run may be lost in part; a later record then contains the whole run, and the
@@ -295,6 +301,18 @@ static void a_run_of_which_a_part_is_known_is_known_wholly(void **state)
     replay_accepted(p, 1, 4, 11);
     assert_string_equal(attach_anew(p),
                         "attached known | orders through 9: 1..2 -> 11, 3 -> 13, 4..7 -> 14, 8..9 -> 18");
+}
+
+/* As it was before: else the rest of a batch could get in. */
+static void what_continues_a_refused_entry_is_refused_after_a_restart(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = peer_new(d, "p");
+    declare(d, "orders", "");
+    replay_outcome(p, 1, 2, 0, REASON_draining);
+    assert_string_equal(attach_anew(p), "attached known | orders through 2: 1..2 draining");
+    publish_from(p, "orders", 2, 0, "two +three");
+    assert_string_equal(heard(p), "refuse orders 3 draining 0/10000");
 }
 
 /* A client that attaches under ever new ids must not make the broker grow: the producer that is without a session
@@ -371,6 +389,7 @@ int main(void)
         driven(a_broker_that_forgot_the_producer_goes_on_above_its_epoch),
         driven(the_epoch_outlives_a_restart),
         driven(a_run_of_which_a_part_is_known_is_known_wholly),
+        driven(what_continues_a_refused_entry_is_refused_after_a_restart),
         driven(only_so_many_producers_without_a_session_are_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
