@@ -23,6 +23,7 @@ void core_config_defaults(struct core_config *config)
         .window_events = 16384,
         .window_bytes = 8u << 20,
         .deliver_frame = 256u << 10,
+        .attach_outcomes = 1u << 20,
         .flood_bytes = 64u << 20,
         .producer_memory_ms = 600000,
         .confirm_synced = true,
@@ -239,8 +240,7 @@ static void say_bye(struct core *c)
         return;
     c->bye_said = true;
     for (struct session *s = c->sessions; s; s = s->hh.next) {
-        session_write_outcomes(c, s);
-        frame_add_bye(&s->out);
+        s->bye = true;
         session_touch(c, s);
     }
 }
@@ -287,6 +287,10 @@ void core_stop(struct core *c, struct now now)
 
 bool core_has_said_bye(const struct core *c)
 {
+    for (const struct session *s = c->sessions; s; s = s->hh.next) {
+        if (s->line.first)
+            return false;
+    }
     return c->bye_said;
 }
 

@@ -37,7 +37,8 @@ struct core_config {
     uint32_t max_sessions;
     uint64_t window_events;     /* publish window of a session: undecided entries at most; 16,384 … */
     uint64_t window_bytes;      /* … and their event bytes; 8 MiB */
-    uint32_t deliver_frame;     /* Deliver frames are sealed at about this many bytes; 256 KiB */
+    uint32_t deliver_frame;     /* a frame with this many bytes gets no more deliveries or outcomes; 256 KiB */
+    uint32_t attach_outcomes;   /* bytes of outcomes in the answer to an attach, at most; 1 MiB */
     uint64_t flood_bytes;       /* this much refused within 10 s makes the broker rebind its ingress; 64 MiB */
     int64_t producer_memory_ms; /* how long a producer's outcomes are kept after its session ended; 600,000 */
     bool confirm_synced; /* a confirm of a queue on disk is sent after the sync (sync: group) and carries RUN_DURABLE */

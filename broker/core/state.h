@@ -7,7 +7,7 @@
  * The life of an event, by function:
  *   published   session_frame -> publish_body -> admission_accept -> queue_accept_on;
  *               without room: waiting_start; to a topic: fanout_take -> queue_enter for each queue
- *   confirmed   durable_outcome -> destination_decide -> session_write_outcomes
+ *   confirmed   durable_outcome -> destination_decide -> session_answer -> session_write_answers
  *   delivered   deliver_run -> queue_taken_run, under a lease
  *   settled     settle_body or settle_receipt -> queue_settle, or queue_ack_run for neighbours; or a retry_* function,
  *               which returns the event to the queue, delays it or makes it dead
@@ -112,11 +112,13 @@ struct session {
     struct producer *producer;
     struct consumer *consumers;       /* utlist DL (session_prev/next) */
     struct destination *unsent;       /* list of destinations with an unsent outcome */
+    struct answer_line line;          /* outcomes that `out` has no room for */
     uint64_t sent_events, sent_bytes; /* totals that it published */
     uint64_t decided_events, decided_bytes;
     uint64_t told_events, told_bytes; /* totals up to which it may publish, as last sent to it */
     struct timer timer;
     bool dirty, stalled; /* dirty: in core->dirty. stalled: the link had no room for deliveries */
+    bool bye;            /* Bye is to be sent behind the last outcome */
     struct session *dirty_next;
     UT_hash_handle hh;
 };
@@ -303,7 +305,10 @@ void guard_free(struct core *c);
 /* A frame from the ingress. */
 void session_frame(struct core *c, struct span frame, const char *peer);
 void session_touch(struct core *c, struct session *s); /* has the session flushed at the next flush */
-void session_flush(struct core *c, struct session *s); /* seals `out` into a frame, if the link has room */
+void session_flush(struct core *c, struct session *s); /* seals `out` into frames, as far as the link has room */
+/* The same for what is in `out` already, if that is enough for a frame. */
+void session_flush_full(struct core *c, struct session *s);
+bool session_takes(const struct session *s);                           /* whether deliveries may be added to `out` */
 void session_send(struct core *c, struct session *s, struct frame *f); /* takes over `f` */
 /* Ends the session if it leaves too many answers unread: `s` may be gone afterwards. */
 void session_bound(struct core *c, struct session *s);

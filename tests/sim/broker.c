@@ -11,6 +11,7 @@ void broker_draw(struct sim *s)
     core_config_defaults(&s->config);
     s->config.window_events = 8 + sim_random(s, 60);
     s->config.deliver_frame = 300;
+    s->config.attach_outcomes = sim_chance(s, 50) ? (uint32_t)sim_random(s, 600) : 1u << 20;
     if (s->scenario.tight)
         s->config.memory_budget = 2200 + sim_random(s, 1500);
     for (unsigned q = 0; q < s->queues; q++) {

@@ -273,7 +273,7 @@ static void deliver_to(struct core *c, struct consumer *k)
     struct queue *q = k->queue;
     while (!q->paused && !c->failed) {
         durable_move_mark(c, q);
-        if (!k->session->link.open || !link_room(&k->session->link)) {
+        if (!session_takes(k->session)) {
             k->session->stalled = true;
             return;
         }

@@ -169,6 +169,7 @@ static void release_body(struct core *c, const struct pending *p)
     struct session *s = session_find(c, p->session);
     if (!s)
         return;
+    session_flush_full(c, s);
     buf_add(&s->out, p->text.data, p->text.size);
     session_touch(c, s);
 }

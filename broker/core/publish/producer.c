@@ -62,20 +62,11 @@ bool producer_attach(struct core *c, struct session *s, bool *known)
     return true;
 }
 
-static void clear_unsent(struct destination *d)
-{
-    if (d->unsent.count)
-        outcome_drop(&d->unsent);
-    d->unsent.count = 0;
-}
-
 void producer_release(struct core *c, struct producer *p)
 {
     p->session = NULL;
-    for (struct destination *d = p->destinations; d; d = d->hh.next) {
-        clear_unsent(d); /* the answer to the next attach lists all outcomes */
-        d->listed = false;
-    }
+    for (struct destination *d = p->destinations; d; d = d->hh.next)
+        destination_drop_unsent(d); /* the next session is told all outcomes */
     timers_set(&c->producer_timers, &p->expiry, mono_add_ms(c->now.mono, c->config.producer_memory_ms));
     if (c->producer_timers.count > PRODUCERS_REMEMBERED)
         producer_expire(c, MONO_NEVER);
@@ -94,7 +85,7 @@ static void free_destination(struct core *c, struct destination *d)
     assert(!d->waiters);
     destination_unlist(c, d);
     HASH_DEL(d->producer->destinations, d);
-    clear_unsent(d);
+    destination_drop_unsent(d);
     for (uint32_t i = 0; i < d->outcome_count; i++)
         outcome_drop(&d->outcomes[i]);
     targets_drop(d->newest);
@@ -142,8 +133,7 @@ struct destination *destination_of(struct producer *p, struct span name)
 
 /* ------------------------------------------------------------------ outcomes */
 
-/* Whether outcome `b` continues the run `a`. */
-static bool continues(const struct outcome *a, const struct outcome *b)
+bool outcome_continues(const struct outcome *a, const struct outcome *b)
 {
     return a->count && a->first + a->count == b->first && a->reason == b->reason && a->flags == b->flags &&
            a->targets == b->targets && (a->reason != REASON_ok || a->sequence + a->count == b->sequence);
@@ -193,7 +183,7 @@ static void keep_outcome(struct destination *d, const struct outcome *o)
 {
     uint32_t i = run_behind(d, o->first);
     assert(i == d->outcome_count || d->outcomes[i].first >= o->first + o->count);
-    if (i > 0 && continues(&d->outcomes[i - 1], o)) {
+    if (i > 0 && outcome_continues(&d->outcomes[i - 1], o)) {
         d->outcomes[i - 1].count += o->count;
         return;
     }
@@ -297,70 +287,6 @@ void destination_seen(struct destination *d, uint64_t through)
     d->seen = through;
 }
 
-/* ------------------------------------------------------------------ sending outcomes */
-
-/* Name of the queue that refused entries to a topic; "": none. */
-static struct span unsent_queue(struct core *c, const struct destination *d)
-{
-    const struct queue *q = d->unsent_queue ? queue_by_id(c, d->unsent_queue) : NULL;
-    return span_str(q ? q->name : "");
-}
-
-static void write_unsent(struct core *c, struct session *s, struct destination *d)
-{
-    const struct outcome *o = &d->unsent;
-    if (o->count == 0)
-        return;
-    if (o->reason == REASON_ok) {
-        struct open_body open = frame_begin_confirm(&s->out, span_str(d->name));
-        struct run run = { .first = o->first, .count = o->count, .sequence = o->sequence, .flags = o->flags };
-        if (o->flags & RUN_TOPIC)
-            frame_add_topic_run(&s->out, &run, o->targets, o->target_count);
-        else
-            frame_add_run(&s->out, &run);
-        frame_end(&s->out, open);
-    } else {
-        frame_add_refuse(&s->out, span_str(d->name), o->first, o->count, o->reason, d->unsent_depth, d->unsent_capacity,
-                         d->unsent_retry_ms, unsent_queue(c, d));
-    }
-    clear_unsent(d);
-}
-
-void session_write_outcomes(struct core *c, struct session *s)
-{
-    struct destination *d = s->unsent;
-    s->unsent = NULL;
-    for (; d; d = d->listed_next) {
-        d->listed = false;
-        write_unsent(c, s, d);
-    }
-}
-
-static void add_unsent(struct core *c, struct session *s, struct destination *d, const struct outcome *o,
-                       const struct queue *q)
-{
-    uint32_t by = q && strcmp(q->name, d->name) != 0 ? q->id : 0;
-    if (continues(&d->unsent, o) && (o->reason == REASON_ok || by == d->unsent_queue)) {
-        d->unsent.count += o->count;
-    } else {
-        write_unsent(c, s, d);
-        d->unsent = *o;
-        outcome_hold(o);
-    }
-    d->unsent_queue = by;
-    if (o->reason != REASON_ok) {
-        d->unsent_depth = q ? queue_remaining(q) : 0;
-        d->unsent_capacity = q ? q->settings.capacity : 0;
-        d->unsent_retry_ms = q ? queue_retry_ms(c, q) : 0;
-    }
-    if (!d->listed) {
-        d->listed = true;
-        d->listed_next = s->unsent;
-        s->unsent = d;
-    }
-    session_touch(c, s);
-}
-
 void destination_decide(struct core *c, struct destination *d, const struct outcome *o, const struct queue *q,
                         uint64_t events, uint64_t bytes)
 {
@@ -371,5 +297,5 @@ void destination_decide(struct core *c, struct destination *d, const struct outc
         return;
     s->decided_events += events;
     s->decided_bytes += bytes;
-    add_unsent(c, s, d, o, q);
+    session_answer(c, s, d, o, q);
 }

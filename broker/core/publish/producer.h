@@ -30,6 +30,26 @@ struct waiting {
     uint8_t bytes[]; /* the entries of a Publish body, encoded */
 };
 
+/* A run of outcomes on its way to the producer's session, and what a Refuse says besides. */
+struct answer {
+    struct outcome outcome;
+    uint64_t depth, capacity;
+    uint32_t retry_ms;
+    uint32_t queue; /* id of the queue that refused entries to a topic; 0: published to a queue */
+};
+
+/* An answer for which the frame at hand had no room. */
+struct answer_in_line {
+    struct destination *destination;
+    struct answer answer;
+    bool counts; /* as unread; not what an attach would have listed */
+    struct answer_in_line *next;
+};
+struct answer_line {
+    struct answer_in_line *first, *last;
+    size_t bytes; /* of memory, of those that count */
+};
+
 /* One producer's numbering of its entries to one name, a queue's or a topic's. */
 struct destination {
     char name[NAME_MAX_SIZE + 1];
@@ -38,10 +58,7 @@ struct destination {
     uint64_t seen;            /* the client has seen every outcome up to here */
     struct outcome *outcomes; /* runs of outcomes that the client has not seen, ascending by first */
     uint32_t outcome_count, outcome_capacity;
-    struct outcome unsent; /* the newest run, not yet written to a frame; count 0: none */
-    uint64_t unsent_depth, unsent_capacity;
-    uint32_t unsent_retry_ms;
-    uint32_t unsent_queue;  /* id of the queue that refused entries to a topic; 0: published to a queue */
+    struct answer unsent;   /* the newest run, not yet written to a frame; count 0: none */
     struct targets *newest; /* of a topic: the queues of the newest accepted events; see targets.h */
     bool listed;            /* in session->unsent */
     struct destination *listed_next;
@@ -103,7 +120,19 @@ bool destination_decided(const struct destination *d, uint64_t sequence); /* whe
 /* Why that entry was refused (an entry that continues it is refused too); REASON_ok: it was not. */
 enum reason destination_refused(const struct destination *d, uint64_t sequence);
 void destination_seen(struct destination *d, uint64_t through); /* the client has seen all outcomes up to there */
-void session_write_outcomes(struct core *c, struct session *s); /* writes unsent outcomes to s->out */
+bool outcome_continues(const struct outcome *a, const struct outcome *b); /* whether `b` continues the run `a` */
+
+/* answers.c */
+/* Has an outcome sent to the session; `q` as above. */
+void session_answer(struct core *c, struct session *s, struct destination *d, const struct outcome *o,
+                    const struct queue *q);
+/* Writes outcomes to s->out, as many as one frame takes. False: more are left. */
+bool session_write_answers(struct core *c, struct session *s);
+/* Sets `out`, of one element per destination of the session's producer, to what the answer to its attach lists; returns
+ * how many. What is too much for that is sent in frames. */
+size_t session_list_outcomes(struct core *c, struct session *s, struct outcomes *out);
+void session_drop_answers(struct session *s); /* the session ends: forgets those in its line */
+void destination_drop_unsent(struct destination *d);
 
 /* destinations.c */
 /* The queue or topic of this name is on disk (`persistent`) or in memory. A change is recorded in the log, because

@@ -206,16 +206,6 @@ void attach_request(struct core *c, const struct request *r, const struct route 
 
 /* ------------------------------------------------------------------ the echo */
 
-static void list_outcomes(struct producer *p, struct outcomes *out, size_t *count)
-{
-    for (struct destination *d = p->destinations; d; d = d->hh.next) {
-        uint64_t decided = d->seen;
-        for (uint32_t i = 0; i < d->outcome_count && d->outcomes[i].first == decided + 1; i++)
-            decided += d->outcomes[i].count;
-        out[(*count)++] = (struct outcomes){ d->name, decided, d->outcomes, d->outcome_count };
-    }
-}
-
 /* After a restart the broker can answer for destinations on disk, even for those that never accepted anything: lists
  * them with the producer's destinations. */
 static void add_durable_destinations(struct core *c, struct session *s)
@@ -237,7 +227,7 @@ static void answer_attached(struct core *c, struct session *s, bool known)
     bool resumed = !s->pending.fresh;
     if (!resumed && known) {
         outcomes = xcalloc(HASH_COUNT(s->producer->destinations) + 1, sizeof *outcomes);
-        list_outcomes(s->producer, outcomes, &count);
+        count = session_list_outcomes(c, s, outcomes);
     }
     struct reply reply = { .id = s->pending.request, .detail = "", .result = RESULT_ATTACHED };
     reply.u.attached.version = PROTOCOL_VERSION;
@@ -319,6 +309,7 @@ void session_end(struct core *c, struct session *s, const char *why, bool clean)
     timers_clear(&c->timers, &s->timer);
     if (s->dirty)
         LL_DELETE2(c->dirty, s, dirty_next);
+    session_drop_answers(s);
     HASH_DEL(c->sessions, s);
     guard_ended(c, s);
     link_free(&s->link);

@@ -58,27 +58,53 @@ static void send_window(struct core *c, struct session *s)
     frame_add_window(&s->out, events, bytes);
 }
 
+/* Deliveries and outcomes wait for room on the link, but other answers do not: a peer may send much, read little, and
+ * acknowledge just enough to count as alive. The windows and deliveries of a correct client allow only a fraction of
+ * this. It must fit into a frame. */
+#define UNSENT_MOST (FRAME_MAX_SIZE - FRAME_HEADER_SIZE)
+
+/* Seals all of `out`, because whoever added to it may have noted which frame will carry that (partition_take). */
+static bool seal(struct core *c, struct session *s)
+{
+    if (s->out.size == 0 || s->out.size > UNSENT_MOST || !link_room(&s->link))
+        return false;
+    struct frame *f = link_seal(&s->link, &s->out, c->now.mono);
+    if (f)
+        session_send(c, s, f);
+    return true;
+}
+
 void session_flush(struct core *c, struct session *s)
 {
-    session_write_outcomes(c, s);
-    send_window(c, s);
+    bool last = session_write_answers(c, s);
     if (s->link.open && s->link.resend_from)
         resend(c, s);
-    if (s->out.size && link_room(&s->link)) {
-        struct frame *f = link_seal(&s->link, &s->out, c->now.mono);
-        if (f)
-            session_send(c, s, f);
+    while (!last && seal(c, s))
+        last = session_write_answers(c, s);
+    if (last) {
+        send_window(c, s); /* not before: else outcomes could be decided faster than they are read */
+        if (s->bye)
+            frame_add_bye(&s->out);
+        s->bye = false;
+        seal(c, s);
     }
     session_due(c, s);
 }
 
-/* Deliveries wait for room on the link, but answers do not: a peer may send much, read little, and acknowledge just
- * enough to count as alive. The windows and deliveries of a correct client allow only a fraction of this. */
-#define UNSENT_MOST (8u << 20)
+void session_flush_full(struct core *c, struct session *s)
+{
+    if (s->out.size >= c->config.deliver_frame)
+        seal(c, s);
+}
+
+bool session_takes(const struct session *s)
+{
+    return s->link.open && link_room(&s->link) && s->out.size <= UNSENT_MOST;
+}
 
 void session_bound(struct core *c, struct session *s)
 {
-    if (s->out.size > UNSENT_MOST)
+    if (s->out.size + s->line.bytes > UNSENT_MOST)
         session_end(c, s, "it leaves too many answers unread", false);
 }
 
@@ -208,6 +234,7 @@ static bool apply_all(struct core *c, struct session *s, struct wire_reader *bod
             status = FRAME_BAD;
             break;
         }
+        session_flush_full(c, s);
     }
     if (status == FRAME_BAD)
         session_end(c, s, violation(s), true);
@@ -241,7 +268,7 @@ static void move_partitions(struct core *c, const struct session *s)
 void session_unstall(struct core *c, struct session *s)
 {
     move_partitions(c, s);
-    if (!s->stalled || !s->link.open || !link_room(&s->link))
+    if (!s->stalled || !session_takes(s))
         return;
     s->stalled = false;
     struct consumer *k;
@@ -277,7 +304,7 @@ void session_frame(struct core *c, struct span frame, const char *peer)
     case LINK_HEARTBEAT:
         s->producer->heard = true;
         session_unstall(c, s);
-        if (s->out.size || s->link.resend_from)
+        if (s->out.size || s->line.first || s->link.resend_from)
             session_touch(c, s);
         break;
     case LINK_FRESH:

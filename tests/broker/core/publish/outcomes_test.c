@@ -303,7 +303,7 @@ static void a_run_of_which_a_part_is_known_is_known_wholly(void **state)
                         "attached known | orders through 9: 1..2 -> 11, 3 -> 13, 4..7 -> 14, 8..9 -> 18");
 }
 
-/* As it was before: else the rest of a batch could get in. */
+/* Else the rest of a batch could get in; the client may not have heard of the refusal (session_list_outcomes). */
 static void what_continues_a_refused_entry_is_refused_after_a_restart(void **state)
 {
     struct driver *d = *state;

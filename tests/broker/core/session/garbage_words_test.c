@@ -176,6 +176,22 @@ static void a_peer_that_never_reads_is_bounded_and_goes(void **state)
     assert_undisturbed(p);
 }
 
+/* The answer to a frame may be larger than a frame can be. */
+static void a_frame_whose_answers_fit_into_no_frame_ends_the_session(void **state)
+{
+    struct driver *d = *state;
+    struct peer *p = bystander(d), *hasty = attached(d, "hasty");
+    hasty->deaf = true;
+    struct open_body open = frame_begin_ack(&hasty->out, span_str("own"), 1);
+    while (hasty->out.size < FRAME_MAX_SIZE - 100)
+        frame_add_settle(&hasty->out, &(struct settle){ .kind = SETTLE_ACK, .first = 1, .count = 1 });
+    frame_end(&hasty->out, open);
+    push(hasty);
+    assert_false(is_attached(hasty));
+    assert_true(logged(d, "it leaves too many answers unread"));
+    assert_undisturbed(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +204,7 @@ int main(void)
         driven(inboxes_of_others_are_not_dialled),
         driven(an_echo_of_another_attach_opens_nothing),
         driven(a_peer_that_never_reads_is_bounded_and_goes),
+        driven(a_frame_whose_answers_fit_into_no_frame_ends_the_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
