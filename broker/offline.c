@@ -1,6 +1,7 @@
 /* --check and --repair. */
 #include "broker/offline.h"
 
+#include "broker/core/core.h"
 #include "broker/core/durable/persist_names.h"
 #include "broker/disk/files_posix.h"
 #include "broker/store/log.h"
@@ -45,7 +46,7 @@ static int check(const char *path)
     if (!files)
         return 1;
     struct queue_names *known = queue_names_new();
-    bool whole = log_check(files, &(struct log_names){ known, name_by, name_of }, print, NULL);
+    bool whole = log_check(files, &(struct log_names){ known, name_by, name_of }, core_can_restore, print, NULL);
     queue_names_free(known);
     puts(whole ? "the log is whole"
                : "the log is damaged: restore the directory from a copy, or salvage what is left with "
@@ -59,7 +60,7 @@ static int repair(const char *path, const char *to_path)
     struct files *from = open_directory(path, true), *to = from ? open_directory(to_path, false) : NULL;
     uint8_t key[LOG_KEY_SIZE];
     randombytes_buf(key, sizeof key);
-    bool fine = to && log_repair(from, to, key, print, NULL);
+    bool fine = to && log_repair(from, to, key, core_can_restore, print, NULL);
     if (fine)
         printf("what is whole in %s was written to %s: start the broker with --data %s\n", path, to_path, to_path);
     if (to)

@@ -341,7 +341,7 @@ void event_encode(const struct event *e, struct buf *out)
         wire_add_bytes(out, 1, e->attributes[i].name);
         size_t value = wire_begin(out, 2);
         add_value(out, &e->attributes[i]);
-        wire_end(out, value);
+        wire_end_inner(out, value);
         wire_end(out, entry);
     }
     static const uint32_t members[] = { [DATA_BINARY] = 6, [DATA_TEXT] = 7, [DATA_PROTO] = 8 };

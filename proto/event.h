@@ -27,6 +27,8 @@ struct attribute {
 
 /* Most attributes of an event: what one end accepts, the other must be able to read. */
 #define EVENT_ATTRIBUTES_MAX 256u
+/* More than any event has that is published. */
+#define EVENT_ATTRIBUTE_SIZE_MAX (128u << 20)
 
 enum data_kind { DATA_NONE, DATA_BINARY, DATA_TEXT, DATA_PROTO };
 
@@ -39,7 +41,8 @@ struct event {
     struct span data; /* DATA_PROTO: the encoded google.protobuf.Any */
 };
 
-/* Appends the event's protobuf bytes. The event must be valid (event_check). */
+/* Appends the event's protobuf bytes. The event must be valid (event_check), and no attribute may be larger than
+ * EVENT_ATTRIBUTE_SIZE_MAX. */
 void event_encode(const struct event *e, struct buf *out);
 /* An upper bound for what event_encode reserves in total. */
 size_t event_encoded_most(const struct event *e);

@@ -6,6 +6,8 @@
 
 #include "base/buf.h"
 
+#include <stdlib.h>
+
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 struct wire_reader {
@@ -212,19 +214,49 @@ static inline void wire_add_fixed64(struct buf *b, uint32_t tag, uint64_t value)
     b->size += (size_t)(end - at) + 8;
 }
 
-/* A nested message whose size is not known yet: its length is a padded varint of 4 bytes, patched by wire_end.
- * Nested messages stay below 256 MiB. Returns the mark for wire_end. */
+/* A nested message whose size is not known yet: its length is a padded varint, patched at the end. Most take 4 bytes
+ * for it and stay below 256 MiB; `large` ones take 5 and stay below 32 GiB. A message that is larger ends the process:
+ * cut off, its size would make all that follows unreadable. Begins return the mark for the end. */
+static inline size_t wire_begin_sized(struct buf *b, uint32_t tag, unsigned bytes)
+{
+    uint8_t *at = buf_reserve(b, 15);
+    uint8_t *end = wire_put_varint(at, (uint64_t)tag << 3 | WIRE_BYTES);
+    b->size += (size_t)(end - at) + bytes;
+    return b->size;
+}
+
+static inline void wire_end_sized(struct buf *b, size_t mark, unsigned bytes)
+{
+    uint64_t size = b->size - mark;
+    if (__builtin_expect(size >> (7 * bytes) != 0, 0))
+        abort();
+    wire_put_padded(b->data + mark - bytes, size, bytes);
+}
+
 static inline size_t wire_begin(struct buf *b, uint32_t tag)
 {
-    uint8_t *at = buf_reserve(b, 14);
-    uint8_t *end = wire_put_varint(at, (uint64_t)tag << 3 | WIRE_BYTES);
-    b->size += (size_t)(end - at) + 4;
-    return b->size;
+    return wire_begin_sized(b, tag, 4);
 }
 
 static inline void wire_end(struct buf *b, size_t mark)
 {
+    wire_end_sized(b, mark, 4);
+}
+
+/* The same without a check, where the message around it is checked. */
+static inline void wire_end_inner(struct buf *b, size_t mark)
+{
     wire_put_padded(b->data + mark - 4, b->size - mark, 4);
+}
+
+static inline size_t wire_begin_large(struct buf *b, uint32_t tag)
+{
+    return wire_begin_sized(b, tag, 5);
+}
+
+static inline void wire_end_large(struct buf *b, size_t mark)
+{
+    wire_end_sized(b, mark, 5);
 }
 
 #endif

@@ -107,6 +107,8 @@ void core_free(struct core *core);
 struct log_replay core_replay(struct core *core);
 /* Appends the core's durable state to `out`, in the form that core_replay's `restore` reads. */
 void core_snapshot(void *core, struct buf *out);
+/* Whether `restore` could read that. Takes as much memory as a core with that state. */
+bool core_can_restore(struct span state);
 /* From now on queues may be on disk. `disk` is borrowed and must outlive the core. False, with the reason in `e`, when
  * the books of a replayed queue do not balance. */
 bool core_open_disk(struct core *core, struct store *disk, struct now now, struct error *e);

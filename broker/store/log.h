@@ -108,15 +108,18 @@ struct log_names {
     const char *(*name)(const void *context, uint32_t queue);
 };
 
+/* Whether a start could read that snapshot of the core. NULL instead of one: it is not asked. */
+typedef bool log_readable_fn(struct span state);
+
 /* Reads everything that was written to the directory and calls `report` with one line for each segment, each queue's
  * events and each damage (with file and offset). True: undamaged; a torn tail is no damage. Changes nothing. `names`
  * may be NULL. */
-bool log_check(struct files *files, const struct log_names *names, void (*report)(void *context, const char *line),
-               void *context);
+bool log_check(struct files *files, const struct log_names *names, log_readable_fn *readable,
+               void (*report)(void *context, const char *line), void *context);
 /* Copies every whole record of `from` to a new log with the given key in the empty directory `to`, and reports what
- * was lost, by queue and sequence. True: `to` is complete, however much was lost. False: it is not, which was
- * reported; empty it and start over. */
-bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE],
+ * was lost, by queue and sequence. A checkpoint whose snapshot is not readable counts as damaged. True: `to` is
+ * complete, however much was lost. False: it is not, which was reported; empty it and start over. */
+bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE], log_readable_fn *readable,
                 void (*report)(void *context, const char *line), void *context);
 
 #endif

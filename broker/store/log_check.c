@@ -22,6 +22,7 @@ struct check {
     void (*report)(void *context, const char *line);
     void *context;
     const struct log_names *names; /* or NULL */
+    log_readable_fn *readable;     /* or NULL */
     struct log *log;               /* as a start would read it */
     bool opens, whole;
     struct tally *tallies;
@@ -174,32 +175,32 @@ static void report_queues(struct check *c)
     }
 }
 
-static bool name_by_state(void *context, struct span state)
-{
-    const struct log_names *names = context;
-    names->words(names->context, state);
-    return true;
-}
-
 static void name_by_note(void *context, struct span bytes)
 {
-    name_by_state(context, bytes);
+    const struct check *c = context;
+    if (c->names)
+        c->names->words(c->names->context, bytes);
 }
 
-bool log_check(struct files *files, const struct log_names *names, void (*report)(void *context, const char *line),
-               void *context)
+static bool name_by_state(void *context, struct span state)
 {
-    struct check c = { .files = files, .report = report, .context = context, .names = names };
+    const struct check *c = context;
+    name_by_note(context, state);
+    return !c->readable || c->readable(state);
+}
+
+bool log_check(struct files *files, const struct log_names *names, log_readable_fn *readable,
+               void (*report)(void *context, const char *line), void *context)
+{
+    struct check c = { .files = files, .report = report, .context = context, .names = names, .readable = readable };
     struct log_config config;
     struct error e = { "" };
-    struct log_names own = names ? *names : (struct log_names){ 0 };
-    const struct log_replay named = { .context = &own, .restore = name_by_state, .note = name_by_note };
-    const struct log_replay no_replay = { 0 };
+    const struct log_replay named = { .context = &c, .restore = name_by_state, .note = name_by_note };
     size_t count = 0;
     int why;
     log_config_defaults(&config);
     c.log = log_new(&config, files);
-    c.whole = c.opens = log_scan(c.log, names ? &named : &no_replay, &e);
+    c.whole = c.opens = log_scan(c.log, &named, &e);
     if (!c.opens)
         report_line(&c, "%s", e.text);
     uint64_t *ids = walk_list(files, &count, &why);

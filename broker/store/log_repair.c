@@ -58,6 +58,8 @@ static void report_lost(struct repair *r)
 static bool keep_state(void *context, struct span state)
 {
     struct repair *r = context;
+    if (r->readable && !r->readable(state))
+        return false; /* no start could read the copy either */
     buf_add(&r->state, state.data, state.size);
     return true;
 }
@@ -196,10 +198,10 @@ static void largest_segment(void *context, const char *name, uint64_t size)
         *most = size;
 }
 
-bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE],
+bool log_repair(struct files *from, struct files *to, const uint8_t key[LOG_KEY_SIZE], log_readable_fn *readable,
                 void (*report)(void *context, const char *line), void *context)
 {
-    struct repair r = { .from = from, .to = to, .report = report, .context = context };
+    struct repair r = { .from = from, .to = to, .readable = readable, .report = report, .context = context };
     struct log_config config;
     log_config_defaults(&config);
     config.lazy_ms = 0;

@@ -38,7 +38,8 @@ struct repair {
     struct file_op *done, **last_done;
     void (*report)(void *context, const char *line);
     void *context;
-    struct log *old; /* the old log as of the checkpoint; empty without one */
+    log_readable_fn *readable; /* or NULL */
+    struct log *old;           /* the old log as of the checkpoint; empty without one */
     /* Where the log continues behind the checkpoint; segment 0: there is no usable checkpoint. */
     struct position position;
     struct buf state; /* the core's, copied from the checkpoint */

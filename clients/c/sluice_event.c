@@ -58,6 +58,19 @@ static bool add_extensions(struct event *e, const char *const *list)
     return true;
 }
 
+/* No event of that size is accepted; but it would have to be encoded first. */
+static bool is_encodable(const struct event *e)
+{
+    for (size_t i = 0; i < e->attribute_count; i++) {
+        const struct attribute *a = &e->attributes[i];
+        if (a->text.size > EVENT_ATTRIBUTE_SIZE_MAX) {
+            sluice_invalid("attribute '%.*s' is too large", (int)a->name.size, (const char *)a->name.data);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct sluice_event *event,
                     struct sluice_encoding *out)
 {
@@ -77,7 +90,7 @@ bool sluice_prepare(const struct sluice *s, struct id_source *ids, const struct 
     }
     add_attribute(e, "datacontenttype", event->content_type);
     add_attribute(e, "subject", event->subject);
-    if (!add_extensions(e, event->attributes))
+    if (!add_extensions(e, event->attributes) || !is_encodable(e))
         return false;
     bool made_here = !event->id && !event->source && !event->type && !e->attribute_count && s->source_is_valid;
     if (made_here || event_check(e, &why))

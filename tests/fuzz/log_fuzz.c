@@ -257,8 +257,8 @@ static void check_and_repair(struct disk *d)
 {
     struct disk *to = disk_new();
     struct files *files = disk_open(d), *target = disk_open(to);
-    log_check(files, NULL, say_nothing, NULL);
-    bool fine = log_repair(files, target, (const uint8_t[LOG_KEY_SIZE]){ 4 }, say_nothing, NULL);
+    log_check(files, NULL, NULL, say_nothing, NULL);
+    bool fine = log_repair(files, target, (const uint8_t[LOG_KEY_SIZE]){ 4 }, NULL, say_nothing, NULL);
     files->ops->close(files);
     target->ops->close(target);
     if (fine)

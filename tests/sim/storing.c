@@ -229,7 +229,7 @@ static void repair_for_nothing(struct sim *s)
     for (unsigned i = 0; i < sizeof key; i++)
         key[i] = (uint8_t)sim_random(s, 256);
     sim_trace(s, "the log is repaired");
-    if (!log_repair(source, target, key, hear, s))
+    if (!log_repair(source, target, key, core_can_restore, hear, s))
         sim_fail(s, "the log cannot be repaired");
     source->ops->close(source);
     target->ops->close(target);

@@ -145,3 +145,15 @@ struct log_replay core_replay(struct core *core)
 {
     return (struct log_replay){ core, restore, replay_run, replay_settled, replay_note };
 }
+
+bool core_can_restore(struct span state)
+{
+    struct core_config config;
+    core_config_defaults(&config);
+    struct store *memory = store_memory_open();
+    struct core *c = core_new(&config, memory, (struct now){ .mono = { 1 } });
+    bool fine = restore(c, state);
+    core_free(c);
+    memory->ops->close(memory);
+    return fine;
+}

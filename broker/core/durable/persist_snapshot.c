@@ -1,4 +1,5 @@
-/* The core's whole state for a checkpoint, in the encoding of the notes (persist_write.c) where these have one. */
+/* The core's whole state for a checkpoint, in the encoding of the notes (persist_write.c) where these have one. What is
+ * as large as a queue or a producer may have grown is a large message (wire.h): a million dead events take 280 MB. */
 #include "broker/core/calls/subscriptions.h"
 #include "broker/core/durable/persist_fields.h"
 #include "broker/core/durable/persist_put.h"
@@ -30,7 +31,7 @@ static uint64_t mark_of(const struct core *c, const struct queue *q)
 
 static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d)
 {
-    size_t mark = wire_begin(b, QUEUE_DEDUP);
+    size_t mark = wire_begin_large(b, QUEUE_DEDUP);
     for (uint64_t i = 0, count = MUTATED(forget_hashes) ? 0 : dedup_count(d); i < count; i++) {
         const struct dedup_entry *e = dedup_at(d, i);
         uint8_t *to = buf_reserve(b, DEDUP_ENTRY_SIZE);
@@ -39,7 +40,7 @@ static void put_dedup(const struct core *c, struct buf *b, const struct dedup *d
         wire_store64(to + DEDUP_HASH_SIZE + 8, (uint64_t)(c->now.wall.ms - mono_since_ms(c->now.mono, e->at)));
         b->size += DEDUP_ENTRY_SIZE;
     }
-    wire_end(b, mark);
+    wire_end_large(b, mark);
 }
 
 static void put_due_run(struct buf *b, const struct due_run *run, int64_t *from)
@@ -80,12 +81,12 @@ static void put_doomed(struct buf *b, const struct schedule *k, int64_t *from)
 static void put_schedule(struct buf *b, const struct schedule *k)
 {
     int64_t from = 0;
-    size_t mark = wire_begin(b, QUEUE_WAITING);
+    size_t mark = wire_begin_large(b, QUEUE_WAITING);
     for (uint32_t i = 0; i < k->waiting.count && !MUTATED(forget_delays); i++)
         put_due_run(b, &k->waiting.runs[i], &from);
-    wire_end(b, mark);
+    wire_end_large(b, mark);
     from = 0;
-    mark = wire_begin(b, QUEUE_EXPIRING);
+    mark = wire_begin_large(b, QUEUE_EXPIRING);
     for (uint32_t i = 0; i < k->expiring.count; i++)
         put_due_run(b, &k->expiring.runs[i], &from);
     if (k->newest.count)
@@ -93,7 +94,7 @@ static void put_schedule(struct buf *b, const struct schedule *k)
     put_overdue(b, &k->overdue, &from);
     if (!MUTATED(forget_doomed))
         put_doomed(b, k, &from);
-    wire_end(b, mark);
+    wire_end_large(b, mark);
 }
 
 static bool take_out_delivered(void *fresh, uint64_t sequence, struct item *item)
@@ -136,19 +137,19 @@ static void put_fresh(const struct core *c, struct buf *b, struct queue *q)
 {
     struct ranges fresh = { 0 };
     find_fresh(c, q, &fresh);
-    size_t mark = wire_begin(b, QUEUE_FRESH);
+    size_t mark = wire_begin_large(b, QUEUE_FRESH);
     for (size_t i = 0; i < fresh.count; i++) {
         const struct range *r = ranges_at(&fresh, i);
         uint8_t *start = buf_reserve(b, 20), *at = wire_put_varint(start, r->first);
         b->size += (size_t)(wire_put_varint(at, r->end - r->first) - start);
     }
-    wire_end(b, mark);
+    wire_end_large(b, mark);
     ranges_free(&fresh);
 }
 
 static void put_queue_state(struct core *c, struct buf *b, struct queue *q)
 {
-    size_t mark = wire_begin(b, NOTE_QUEUE);
+    size_t mark = wire_begin_large(b, NOTE_QUEUE);
     persist_put_declared(b, q);
     if (q->durable) {
         wire_add_number(b, QUEUE_NEXT_SEQUENCE, q->next_sequence);
@@ -163,7 +164,7 @@ static void put_queue_state(struct core *c, struct buf *b, struct queue *q)
         for (const struct trouble *t = MUTATED(forget_dead) ? NULL : q->troubles; t; t = t->hh.next)
             persist_put_trouble(b, QUEUE_TROUBLE, q->id, t, ATTEMPTS_ALL);
     }
-    wire_end(b, mark);
+    wire_end_large(b, mark);
 }
 
 /* Only the outcomes of persistent destinations are kept: those of a queue in memory would promise events that are
@@ -174,7 +175,7 @@ static void put_destination(struct core *c, struct buf *b, const struct destinat
 {
     if (!d->persistent || MUTATED(forget_outcomes))
         return;
-    size_t mark = wire_begin(b, PRODUCER_DESTINATION);
+    size_t mark = wire_begin_large(b, PRODUCER_DESTINATION);
     wire_add_span(b, DESTINATION_NAME, span_str(d->name));
     wire_add_number(b, DESTINATION_NEXT, d->next);
     wire_add_number(b, DESTINATION_SEEN, d->seen);
@@ -184,7 +185,7 @@ static void put_destination(struct core *c, struct buf *b, const struct destinat
         if (p->kind == PENDING_OUTCOME && p->destination == d)
             persist_put_run(b, DESTINATION_RUN, &p->outcome);
     }
-    wire_end(b, mark);
+    wire_end_large(b, mark);
 }
 
 void core_snapshot(void *context, struct buf *out)
@@ -202,10 +203,10 @@ void core_snapshot(void *context, struct buf *out)
         persist_put_topic(out, c->topics_by_name[i]);
     subscriptions_put(c, out);
     for (const struct producer *p = c->producers; p; p = p->hh.next) {
-        size_t mark = wire_begin(out, NOTE_PRODUCER);
+        size_t mark = wire_begin_large(out, NOTE_PRODUCER);
         persist_put_holder(out, p);
         for (const struct destination *d = p->destinations; d; d = d->hh.next)
             put_destination(c, out, d);
-        wire_end(out, mark);
+        wire_end_large(out, mark);
     }
 }

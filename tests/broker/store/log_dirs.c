@@ -101,7 +101,7 @@ bool dir_check(struct disk *d, struct lines *l)
     struct files *files = disk_open(d);
     uint64_t before = disk_digest(d);
     l->text[0] = 0;
-    bool whole = log_check(files, NULL, add_line, l);
+    bool whole = log_check(files, NULL, NULL, add_line, l);
     files->ops->close(files);
     assert_true(disk_digest(d) == before); /* it only reads */
     return whole;
@@ -111,7 +111,7 @@ bool dir_repair(struct disk *from, struct disk *to, struct lines *l)
 {
     struct files *source = disk_open(from), *target = disk_open(to);
     l->text[0] = 0;
-    bool fine = log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, add_line, l);
+    bool fine = log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, NULL, add_line, l);
     source->ops->close(source);
     target->ops->close(target);
     return fine;

@@ -336,7 +336,7 @@ static void a_record_that_cannot_be_read_again_ends_the_repair(void **state)
         fails = i == 0;
         ops.read = read_whole_only;
         source->ops = &ops;
-        assert_false(log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, add_line, &l));
+        assert_false(log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, NULL, add_line, &l));
         says(l, i ? "cannot read the log: it changed while it was read" : "cannot read the log: Input/output error");
         source->ops = sound;
         source->ops->close(source);

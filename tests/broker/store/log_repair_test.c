@@ -251,7 +251,7 @@ static bool repair_without(const char *name, struct lines *l)
     ops.read = read_but_one;
     source->ops = &ops;
     l->text[0] = '\0';
-    bool fine = log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, add_line, l);
+    bool fine = log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, NULL, add_line, l);
     source->ops = sound;
     source->ops->close(source);
     target->ops->close(target);
@@ -275,6 +275,37 @@ static void a_failing_source_disk_ends_the_repair(void **state)
     says(l, "cannot copy incarnation: ");
 }
 
+static bool nothing_is_readable(struct span state)
+{
+    (void)state;
+    return false;
+}
+
+/* Its checksum fits, but no start could read the core's state in it: a copy of that would be of no use. */
+static void a_state_that_cannot_be_read_is_not_copied(void **state)
+{
+    (void)state;
+    model_write_groups(&m, 20);
+    model_restart(&m, MODEL_STOP);
+    struct error e = { "" };
+    struct lines l = { "" };
+    bool torn;
+    struct disk *from = dir_copy(m.disk), *to = disk_new();
+    struct files *source = disk_open(from), *target = disk_open(to);
+    assert_false(log_check(source, NULL, nothing_is_readable, add_line, &l));
+    says(l, "checkpoint: written by a version whose state this broker cannot read");
+    l.text[0] = '\0';
+    assert_true(
+        log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, nothing_is_readable, add_line, &l));
+    says(l, "checkpoint: written by a version whose state this broker cannot read");
+    says(l, "there is no usable checkpoint");
+    source->ops->close(source);
+    target->ops->close(target);
+    assert_int_equal(dir_open(to, &m.config, &e, &torn), 80);
+    disk_free(from);
+    disk_free(to);
+}
+
 #define with_log(test) with_queues(test, 2)
 
 int main(void)
@@ -291,6 +322,7 @@ int main(void)
         with_log(the_largest_event_has_its_place),
         with_log(a_failing_target_disk_ends_the_repair),
         with_log(a_failing_source_disk_ends_the_repair),
+        with_log(a_state_that_cannot_be_read_is_not_copied),
     };
     return cmocka_run_group_tests_name("log_repair", tests, NULL, NULL);
 }

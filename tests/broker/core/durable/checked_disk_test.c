@@ -37,7 +37,7 @@ static struct lines checked(void)
     disk_each(bench.disk, copy, d);
     struct files *files = disk_open(d);
     struct queue_names *known = queue_names_new();
-    assert_true(log_check(files, &(struct log_names){ known, take, name_of }, add_line, &l));
+    assert_true(log_check(files, &(struct log_names){ known, take, name_of }, core_can_restore, add_line, &l));
     queue_names_free(known);
     files->ops->close(files);
     disk_free(d);

@@ -50,7 +50,7 @@ static struct disk *repaired(void)
     disk_each(bench.disk, copy, from);
     disk_each(bench.disk, damage, from);
     struct files *source = disk_open(from), *target = disk_open(to);
-    assert_true(log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, hear, NULL));
+    assert_true(log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "repaired" }, core_can_restore, hear, NULL));
     source->ops->close(source);
     target->ops->close(target);
     disk_free(from);

@@ -82,7 +82,7 @@ static struct disk *repaired(struct damage *d)
     disk_each(bench.disk, copy, d->disk);
     disk_each(bench.disk, damage, d);
     struct files *source = disk_open(d->disk), *target = disk_open(to);
-    assert_true(log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "salvaged" }, hear, NULL));
+    assert_true(log_repair(source, target, (const uint8_t[LOG_KEY_SIZE]){ "salvaged" }, core_can_restore, hear, NULL));
     source->ops->close(source);
     target->ops->close(target);
     disk_free(d->disk);
