@@ -147,7 +147,8 @@ struct pending {
     } kind;
     struct token session;            /* OUTCOME: the publisher; BODY: the recipient */
     struct destination *destination; /* OUTCOME; NULL: nobody is told, or the destination was forgotten */
-    struct queue *queue;             /* OUTCOME, MARK; NULL: deleted, or the outcome is of no single queue */
+    struct pending *destination_next;
+    struct queue *queue; /* OUTCOME, MARK; NULL: deleted, or the outcome is of no single queue */
     struct outcome outcome;
     uint64_t events, bytes; /* OUTCOME: what it gives back to the session's window */
     struct route route;     /* REPLY */

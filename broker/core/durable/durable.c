@@ -39,6 +39,15 @@ static struct pending *add_pending(struct core *c, uint64_t ticket)
     return p;
 }
 
+static void add_to_destination(struct destination *d, struct pending *p)
+{
+    if (d->first_pending)
+        d->last_pending->destination_next = p;
+    else
+        d->first_pending = p;
+    d->last_pending = p;
+}
+
 void durable_outcome(struct core *c, struct destination *d, struct queue *q, uint64_t ticket, const struct outcome *o,
                      uint64_t events, uint64_t bytes)
 {
@@ -56,12 +65,12 @@ void durable_outcome(struct core *c, struct destination *d, struct queue *q, uin
     p->outcome.flags |= c->config.confirm_synced ? RUN_DURABLE : 0;
     p->events = events;
     p->bytes = bytes;
-    d->pending += o->count;
     if (MUTATED(confirm_unsynced)) {
         destination_decide(c, d, &p->outcome, q, events, bytes);
-        d->pending -= o->count;
         p->destination = NULL;
+        return;
     }
+    add_to_destination(d, p);
 }
 
 void durable_accepted(struct core *c, struct queue *q, uint64_t ticket, uint64_t sequence)
@@ -74,10 +83,11 @@ void durable_accepted(struct core *c, struct queue *q, uint64_t ticket, uint64_t
     p->outcome = (struct outcome){ .sequence = sequence, .count = 1 };
 }
 
-bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence)
+/* Looks only at what is of this destination: of a topic's events core->pending has one for each queue as well. */
+bool durable_is_pending(const struct destination *d, uint64_t sequence)
 {
-    for (const struct pending *p = c->pending; p; p = p->next) {
-        if (p->kind == PENDING_OUTCOME && p->destination == d && sequence - p->outcome.first < p->outcome.count)
+    for (const struct pending *p = d->first_pending; p; p = p->destination_next) {
+        if (sequence - p->outcome.first < p->outcome.count)
             return true;
     }
     return false;
@@ -157,7 +167,8 @@ static void release_outcome(struct core *c, const struct pending *p)
     }
     if (!d)
         return;
-    d->pending -= p->outcome.count;
+    assert(d->first_pending == p);
+    d->first_pending = p->destination_next;
     /* If a later session sent the entries again, they were given back to its window when they arrived. */
     const struct session *s = d->producer->session;
     bool same = s && token_equal(s->token, p->session);

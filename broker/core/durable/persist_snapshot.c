@@ -171,7 +171,7 @@ static void put_queue_state(struct core *c, struct buf *b, struct queue *q)
  * gone. Those of a deleted queue on disk stay: a publisher that was away for long must not hear "refused" of what was
  * accepted. Entries that are accepted and not confirmed yet are in the log before this snapshot, so they are written
  * as accepted. */
-static void put_destination(struct core *c, struct buf *b, const struct destination *d)
+static void put_destination(struct buf *b, const struct destination *d)
 {
     if (!d->persistent || MUTATED(forget_outcomes))
         return;
@@ -181,10 +181,8 @@ static void put_destination(struct core *c, struct buf *b, const struct destinat
     wire_add_number(b, DESTINATION_SEEN, d->seen);
     for (uint32_t i = 0; i < d->outcome_count; i++)
         persist_put_run(b, DESTINATION_RUN, &d->outcomes[i]);
-    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
-        if (p->kind == PENDING_OUTCOME && p->destination == d)
-            persist_put_run(b, DESTINATION_RUN, &p->outcome);
-    }
+    for (const struct pending *p = d->first_pending; p; p = p->destination_next)
+        persist_put_run(b, DESTINATION_RUN, &p->outcome);
     wire_end_large(b, mark);
 }
 
@@ -206,7 +204,7 @@ void core_snapshot(void *context, struct buf *out)
         size_t mark = wire_begin_large(out, NOTE_PRODUCER);
         persist_put_holder(out, p);
         for (const struct destination *d = p->destinations; d; d = d->hh.next)
-            put_destination(c, out, d);
+            put_destination(out, d);
         wire_end_large(out, mark);
     }
 }

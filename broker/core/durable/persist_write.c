@@ -264,8 +264,6 @@ void persist_destination_state(struct core *c, const struct destination *d)
         if (d->outcomes[i].reason == REASON_ok)
             persist_outcome(c, d, NULL, &d->outcomes[i]);
     }
-    for (const struct pending *p = d->pending ? c->pending : NULL; p; p = p->next) {
-        if (p->kind == PENDING_OUTCOME && p->destination == d)
-            persist_outcome(c, d, NULL, &p->outcome);
-    }
+    for (const struct pending *p = d->first_pending; p; p = p->destination_next)
+        persist_outcome(c, d, NULL, &p->outcome);
 }

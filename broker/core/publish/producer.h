@@ -65,9 +65,9 @@ struct destination {
     uint64_t refused_tail; /* the highest refused sequence … */
     enum reason refused_reason;
     enum reason seen_reason; /* why sequence `seen` was refused; REASON_ok: it was not, as far as is known */
-    uint64_t pending;        /* accepted entries whose confirm waits for the disk */
-    bool persistent;         /* its queue is on disk, or was when it was deleted: its outcomes survive a restart */
-    bool transient;          /* it is in core->transient, because it is not persistent; see destinations.c */
+    struct pending *first_pending, *last_pending; /* accepted entries whose confirm waits for the disk */
+    bool persistent; /* its queue is on disk, or was when it was deleted: its outcomes survive a restart */
+    bool transient;  /* it is in core->transient, because it is not persistent; see destinations.c */
     struct destination *transient_prev, *transient_next;
     struct waiting *waiters; /* utlist DL, by sequence */
     uint64_t waiting_events, waiting_bytes;

@@ -27,8 +27,7 @@ static enum reason refused_unseen(const struct core *c, const struct destination
 
 /* Counts an entry against the session's window, and checks its sequence. False: a protocol violation. *known: the
  * entry was sent again after a lost session and is decided already. */
-static bool count_entry(const struct core *c, struct session *s, struct destination *d, uint64_t sequence,
-                        uint64_t size, bool *known)
+static bool count_entry(struct session *s, struct destination *d, uint64_t sequence, uint64_t size, bool *known)
 {
     destination_jump(d, sequence);
     s->sent_events++;
@@ -42,7 +41,7 @@ static bool count_entry(const struct core *c, struct session *s, struct destinat
         *known = true;
         s->decided_events++;
         s->decided_bytes += size;
-    } else if (d->pending && durable_is_pending(c, d, sequence)) {
+    } else if (durable_is_pending(d, sequence)) {
         *known = true; /* accepted; its confirm waits for the disk */
         s->decided_events++;
         s->decided_bytes += size;
@@ -235,7 +234,7 @@ static bool arrive(struct arrival *a, struct body *b)
             return status == FRAME_END;
         a->coded = (size_t)(b->u.publish.entries.at - start);
         bool known, waits;
-        if (!count_entry(a->core, a->session, a->destination, sequence, e.event.size, &known))
+        if (!count_entry(a->session, a->destination, sequence, e.event.size, &known))
             return false;
         if (known)
             continue;
@@ -297,7 +296,7 @@ static uint64_t skip_some(struct core *c, struct destination *d, uint64_t sequen
 {
     if (sequence == d->next)
         d->next++;
-    else if (destination_decided(d, sequence) || (d->pending && durable_is_pending(c, d, sequence)))
+    else if (destination_decided(d, sequence) || durable_is_pending(d, sequence))
         return sequence + 1;
     struct waiting *w = waiting_of(d, sequence);
     if (w)

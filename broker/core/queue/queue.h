@@ -329,7 +329,7 @@ void durable_outcome(struct core *c, struct destination *d, struct queue *q, uin
                      uint64_t events, uint64_t bytes);
 /* Makes events up to `sequence` deliverable once the ticket is durable; no publisher is told. */
 void durable_accepted(struct core *c, struct queue *q, uint64_t ticket, uint64_t sequence);
-bool durable_is_pending(const struct core *c, const struct destination *d, uint64_t sequence);
+bool durable_is_pending(const struct destination *d, uint64_t sequence);
 /* Holds back the newest effect, which is a reply. */
 void durable_hold_reply(struct core *c, uint64_t ticket);
 /* Holds back the bodies of s->out from offset `start` on. */
