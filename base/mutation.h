@@ -6,6 +6,7 @@
 #define MUTATIONS(X)                                                                                                   \
     X(ignore_consumption) /* accept deliveries of an earlier consumption of the queue */                               \
     X(ignore_proof)       /* hand over events without proof of being heard */                                          \
+    X(number_anew)        /* keep the producer id where the numbering begins again */                                  \
     X(retry_refused)      /* the client sends a refused entry again by itself, behind later ones */                    \
     X(ignore_credit)      /* deliver past the consumer's credit */                                                     \
     X(overtake_waiters)   /* accept an entry while earlier ones wait */                                                \

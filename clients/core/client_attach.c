@@ -3,6 +3,8 @@
  * with the session's token; if the broker no longer knows that, a new session begins. */
 #include "clients/core/client_priv.h"
 
+#include "base/mutation.h"
+
 #include <stdio.h>
 
 #define ATTEMPT_MS       2500
@@ -132,24 +134,56 @@ static void learn(struct client *c, const struct reply *r)
     c->limits.proof_ms = c->session_timeout_ms * 6 / 10;
 }
 
-/* A newer holder of our producer id has attached (a copy of this process, say). The outcomes of what we sent under
- * it are lost, and it is never sent again; we continue under a new id. */
+/* Our producer id is of no use at this broker: a newer holder of it has attached (a copy of this process, say), or the
+ * broker does not know it. The outcomes of what we sent under it are lost, and it is never sent again; we continue
+ * under a new id. */
 static void take_another_id(struct client *c)
 {
-    c->producer = client_random(c);
+    c->session = (struct token){ 0, 0 };
+    if (!MUTATED(number_anew))
+        c->producer = client_random(c);
     c->producer_epoch = 0;
-    publish_new_session(c, false, false, NULL, 0);
+    publish_new_producer(c);
+}
+
+/* Nothing is wrong: the broker answers, and a new id is never refused. So there is no pause, and nobody is told. */
+static void attach_under_another_id(struct client *c)
+{
+    take_another_id(c);
+    c->attempts = 0;
+    wait_for_next(c);
+}
+
+static void refused(struct client *c, const struct reply *r)
+{
+    bool unknown_id = r->reason == REASON_fenced && c->producer_epoch && !c->attach_epoch;
+    if (unknown_id) { /* else the refusal comes after the Hello */
+        attach_under_another_id(c);
+        return;
+    }
+    if (r->reason == REASON_unknown_session)
+        c->session = (struct token){ 0, 0 };
+    if (r->reason == REASON_fenced)
+        take_another_id(c);
+    const struct reason_info *info = reason_info(r->reason);
+    lost(c, r->detail[0] ? r->detail : info->title);
+}
+
+/* Ends the session that has just begun, before anything is published in it. */
+static void leave_at_once(struct client *c, const struct reply *r)
+{
+    begin_session(c, r);
+    link_opened(&c->link, c->echoed, c->now.mono);
+    frame_add_bye(&c->out);
+    client_seal(c);
+    c->link.open = false;
+    attach_under_another_id(c);
 }
 
 void attach_reply(struct client *c, const struct reply *r)
 {
     if (r->reason != REASON_ok || r->result != RESULT_ATTACHED) {
-        if (r->reason == REASON_unknown_session || r->reason == REASON_fenced)
-            c->session = (struct token){ 0, 0 };
-        if (r->reason == REASON_fenced)
-            take_another_id(c);
-        const struct reason_info *info = reason_info(r->reason);
-        lost(c, r->detail[0] ? r->detail : info->title);
+        refused(c, r);
         return;
     }
     bool resumed = r->u.attached.resumed;
@@ -158,6 +192,10 @@ void attach_reply(struct client *c, const struct reply *r)
     if (!token_equal(r->u.attached.token, c->attach_token) ||
         (resumed && !link_resume(&c->link, r->u.attached.epoch, r->u.attached.received, c->now.mono))) {
         attach_doubt(c, "the broker's word about the session does not fit", false);
+        return;
+    }
+    if (!resumed && publish_is_forgotten(c, r->u.attached.producer_known, restarted, r->u.attached.outcome_count)) {
+        leave_at_once(c, r);
         return;
     }
     c->state = CLIENT_ATTACHED;
@@ -169,8 +207,7 @@ void attach_reply(struct client *c, const struct reply *r)
     if (!resumed) {
         c->producer_epoch = r->u.attached.producer_epoch;
         begin_session(c, r);
-        publish_new_session(c, r->u.attached.producer_known, restarted, r->u.attached.outcomes,
-                            r->u.attached.outcome_count);
+        publish_new_session(c, restarted, r->u.attached.outcomes, r->u.attached.outcome_count);
         receipts_new_session(c);
         consume_new_session(c);
     }

@@ -277,7 +277,7 @@ void publish_tick(struct client *c)
 
 /* ------------------------------------------------------------------ a new session */
 
-/* The broker does not know the producer: the outcomes of what was sent are unknown, and the numbering starts again. */
+/* The broker does not know what became of what was sent: it is unknown. The numbering goes on. */
 static void give_up_sent(struct client *c, struct outlet *o)
 {
     static const struct client_outcome unknown = { .reason = REASON_unknown, .queue = "" };
@@ -289,22 +289,26 @@ static void give_up_sent(struct client *c, struct outlet *o)
         else
             record_release(r);
     }
+    o->base += o->sent.count;
     free(o->sent.ring);
     o->sent = (struct records){ 0 };
-    o->base = 1;
-    o->seen_told = 0;
+    o->seen_told = o->base - 1;
     o->seen_due = MONO_NEVER;
     o->resend = 0;
     o->skips = false;
     tell_now(c, &t);
 }
 
-/* Forgets a destination without entries; its next entry will be number 1 again. */
-static void begin_anew(struct client *c, struct outlet *o)
+void publish_new_producer(struct client *c)
 {
-    give_up_sent(c, o);
-    if (o->unsent.count == 0 && o->sent.count == 0)
-        outlet_free(c, o);
+    struct outlet *o, *next;
+    HASH_ITER (hh, c->outlets, o, next) {
+        give_up_sent(c, o);
+        o->base = 1;
+        o->seen_told = 0;
+        if (o->unsent.count == 0)
+            outlet_free(c, o);
+    }
 }
 
 static void take_outcomes(struct client *c, const struct outcomes *listed)
@@ -341,17 +345,28 @@ size_t publish_undecided(const struct client *c, const char **names, size_t most
     return count;
 }
 
-void publish_new_session(struct client *c, bool known, bool restarted, const struct outcomes *outcomes, size_t count)
+bool publish_is_forgotten(const struct client *c, bool known, bool restarted, size_t listed)
 {
-    for (size_t i = 0; known && i < count; i++)
+    if (known && (!restarted || listed))
+        return false;
+    for (const struct outlet *o = c->outlets; o; o = o->hh.next) {
+        if (o->base + o->sent.count > 1)
+            return true;
+    }
+    return false;
+}
+
+void publish_new_session(struct client *c, bool restarted, const struct outcomes *outcomes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
         take_outcomes(c, &outcomes[i]);
     struct outlet *o, *next;
     HASH_ITER (hh, c->outlets, o, next) {
         /* A restarted broker knows only what was on disk. */
-        bool speaks_for = known && (!restarted || o->listed);
+        bool speaks_for = !restarted || o->listed;
         o->listed = false;
         if (!speaks_for) {
-            begin_anew(c, o);
+            give_up_sent(c, o);
             continue;
         }
         o->resend = o->sent.count ? o->base : 0;

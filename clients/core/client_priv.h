@@ -189,7 +189,12 @@ bool publish_refuse(struct client *c, const struct body *b);
 void publish_tick(struct client *c);
 /* Names of destinations with undecided entries, at most `most`; the strings belong to the outlets. */
 size_t publish_undecided(const struct client *c, const char **names, size_t most);
-void publish_new_session(struct client *c, bool known, bool restarted, const struct outcomes *outcomes, size_t count);
+/* Whether the new session's broker, which lists that many destinations, knows nothing of what was ever numbered under
+ * this producer id. Then another id is needed: a number must never be given twice under one id, because this broker, or
+ * another state of its data, may know the first event of that number. */
+bool publish_is_forgotten(const struct client *c, bool known, bool restarted, size_t listed);
+void publish_new_session(struct client *c, bool restarted, const struct outcomes *outcomes, size_t count);
+void publish_new_producer(struct client *c); /* the producer id is new: the numbering begins at 1 */
 
 /* client_consume.c */
 bool consume_turn(struct client *c, const struct body *b);

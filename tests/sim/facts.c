@@ -67,6 +67,8 @@ void fact_sent(struct sim *s, struct actor *a, struct span event, uint64_t numbe
         sim_fail(s, "c%llu sends an event that nobody published", (unsigned long long)a->instance);
     else if (f->sent && (f->number != number || !token_equal(f->sent_as, a->producer)))
         sim_fail(s, "#%llu is sent again under another number", ID(f));
+    else if (!f->sent && publishing_number_is_taken(s, a, f, number))
+        sim_fail(s, "#%llu is sent under the number of another event", ID(f));
     else {
         struct fact *each = f;
         do {

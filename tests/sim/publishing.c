@@ -164,3 +164,15 @@ void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count,
         }
     }
 }
+
+bool publishing_number_is_taken(const struct sim *s, const struct actor *a, const struct fact *f, uint64_t number)
+{
+    for (size_t i = 0; i < s->fact_count; i++) {
+        const struct fact *g = s->facts[i];
+        bool there = g->by_topic == f->by_topic && (f->by_topic || g->origin == f->origin);
+        bool same = g->producer == f->producer && g->order == f->order; /* of a topic: in another of its queues */
+        if (g->sent && there && !same && g->number == number && token_equal(g->sent_as, a->producer))
+            return true;
+    }
+    return false;
+}

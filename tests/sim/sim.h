@@ -355,6 +355,8 @@ int64_t client_next(const struct actor *a);
 
 /* publishing.c, consuming.c, operating.c: `*_lost` forgets what the program held when its process died. */
 void publishing_act(struct actor *a);
+/* Whether its producer has sent another event there under that number, and under the same producer id. */
+bool publishing_number_is_taken(const struct sim *s, const struct actor *a, const struct fact *f, uint64_t number);
 void publishing_outcome(void *ctx, void *cookie, uint32_t index, uint32_t count, const struct client_outcome *o);
 void consuming_act(struct actor *a);
 void consuming_settle_due(struct actor *a);

@@ -171,6 +171,16 @@ static void attach_again(struct core *c, struct session *s, const struct request
     begin(c, s, r, route, s->producer == NULL);
 }
 
+/* The client held the producer id before, and this broker does not know it: it forgot it, or runs on other data than
+ * the broker that the client knew. The id must not begin anew here, because the numbers published under it would then be
+ * given a second time, and the other data may come back. Told so before the Hello the client loses little time. */
+static bool claims_unknown_id(const struct core *c, const struct request *r)
+{
+    struct producer *p = NULL;
+    HASH_FIND(hh, c->producers, &r->u.attach.producer, sizeof r->u.attach.producer, p);
+    return !p && r->u.attach.producer_epoch;
+}
+
 void attach_request(struct core *c, const struct request *r, const struct route *route, const char *peer)
 {
     const char *why = NULL;
@@ -189,7 +199,9 @@ void attach_request(struct core *c, const struct request *r, const struct route 
         return;
     }
     struct session *s = session_find(c, r->u.attach.token);
-    if (token_is_zero(r->u.attach.token)) {
+    if (token_is_zero(r->u.attach.token) && claims_unknown_id(c, r)) {
+        answer(c, route, r->id, REASON_fenced, "the broker does not know this producer id; take another id");
+    } else if (token_is_zero(r->u.attach.token)) {
         if (HASH_COUNT(c->sessions) < c->config.max_sessions) {
             attach_new(c, r, route, peer, endpoint);
             return;
