@@ -143,6 +143,9 @@ bool client_publish_reserved(struct client *c, size_t size, const uint8_t *hash,
                              struct now now, enum reason *why);
 /* Reports no more outcomes for `cookie`; entries already published are not withdrawn. */
 void client_publish_forget(struct client *c, void *cookie);
+/* Nobody waits for what was published with `cookie` any more: its undecided entries are treated from the next tick on
+ * as if their deadline had passed, and have their outcomes soon. */
+void client_publish_end_wait(struct client *c, void *cookie);
 
 /* Starts consuming a queue; answered by `turn`. Does nothing if the queue is being consumed already. */
 void client_consume(struct client *c, struct span queue);

@@ -174,6 +174,28 @@ void client_publish_forget(struct client *c, void *cookie)
     }
 }
 
+/* Only what is not being given up already. The deadline changes, too, because what is sent again acts by it. */
+static void end_wait(struct client *c, struct outlet *o, const struct records *records, const void *cookie)
+{
+    mono_t now = c->now.mono;
+    for (uint32_t i = 0; i < records->count; i++) {
+        struct record *r = record_at(records, i);
+        if (r->cookie != cookie || (r->state != RECORD_UNSENT && r->state != RECORD_SENT))
+            continue;
+        r->deadline = mono_min(r->deadline, now);
+        r->act = mono_min(r->act, now);
+        o->act = mono_min(o->act, now);
+    }
+}
+
+void client_publish_end_wait(struct client *c, void *cookie)
+{
+    for (struct outlet *o = c->outlets; o; o = o->hh.next) {
+        end_wait(c, o, &o->sent, cookie);
+        end_wait(c, o, &o->unsent, cookie);
+    }
+}
+
 /* ------------------------------------------------------------------ sending */
 
 static uint32_t time_left(const struct client *c, const struct record *r)

@@ -228,6 +228,7 @@ bool uplink_abandon(struct uplink *u, void *request)
         if (p->request != request)
             continue;
         p->request = NULL;
+        client_publish_end_wait(u->client, p);
         u->handler.published(request, p->outcomes);
         return true;
     }

@@ -71,8 +71,8 @@ void uplink_disown(struct uplink *u, struct span receipt);
 /* A control call; `replied` is called with REASON_unavailable if there is no reply within timeout_ms (client_call). */
 void uplink_call(struct uplink *u, const struct request *call, void *request, int64_t timeout_ms, struct now now);
 /* Ends the wait of a publish or of acks: calls `published` now, with REASON_unknown for undecided events, or `settled`,
- * with SETTLED_UNKNOWN. The publish or the acks themselves go on. False if the request is neither, or has been answered
- * already. */
+ * with SETTLED_UNKNOWN. Undecided events wait for room no longer, and the acks themselves go on. False if the request is
+ * neither, or has been answered already. */
 bool uplink_abandon(struct uplink *u, void *request);
 /* No callback is called for the request after this. */
 void uplink_forget(struct uplink *u, void *request);

@@ -222,8 +222,36 @@ def test_a_half_closed_client_gets_unknown_for_its_publish(q):
         connection.shutdown(socket.SHUT_WR)
         received = receive_all(connection)
     assert status_of(received) == 504 and b'"reason":"unknown","retryable":false' in received
-    q.ops("POST", "/v1/queues/q/purge")  # makes room: the publish is accepted after all
-    until(lambda: q.http("GET", "/v1/queues/q").json["ledger"]["accepted"] == 2)
+    until(lambda: q.http("GET", "/v1/queues/q").json["waiting_publishers"] == 0)
+    q.ops("POST", "/v1/queues/q/purge")  # makes room that nobody waits for
+    assert q.publish("q").json["sequence"] == 2
+
+
+def test_publishes_of_vanished_clients_do_not_wait_for_room(q):
+    """Those of living clients do, also those that came after them."""
+    q.declare("q", capacity=1)
+    q.publish("q", "first")
+    body = b"x" * 900_000  # a few of these are all that one sidecar may have waiting
+
+    def waiting(count):
+        until(lambda: q.http("GET", "/v1/queues/q").json["waiting_publishers"] == count)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        alive = []
+        for _ in range(6):
+            with dial(q.ready["http"]) as connection:
+                connection.sendall(f"POST /v1/queues/q/events?wait=60s HTTP/1.1\r\n{HOST}Content-Length: {len(body)}"
+                                   "\r\n\r\n".encode() + body)
+                waiting(1 + len(alive))
+                if not alive:
+                    alive.append(pool.submit(q.publish, "q", "alive", query="?wait=60s"))
+                    waiting(2)
+            waiting(1)
+        taken = q.take("q", max=10, wait="10s").json["events"]
+        q.ack("q", *(e["receipt"] for e in taken))
+        assert alive[0].result().json["sequence"] == 2
+    assert [e["event"]["data"] for e in q.take("q", wait="10s").json["events"]] == ["alive"]
+    waiting(0)
 
 
 def test_a_half_closed_client_gets_the_end_of_its_take(q):

@@ -256,6 +256,49 @@ static void the_answer_to_a_skip_is_the_outcome(void **state)
 }
 
 /* The session's window is full of entries for another destination. */
+/* As at a deadline, and only what was published with that cookie. */
+static void a_wait_may_be_ended_early(void **state)
+{
+    struct script *s = *state;
+    s->window_events = 4;
+    attach(s);
+    publish_as(s, 'a', "orders", 60000, "one");
+    publish_as(s, 'b', "orders", 60000, "two three");
+    publish_as(s, 'c', "orders", 60000, "four");
+    publish_as(s, 'b', "mail", 60000, "five"); /* finds the window used up */
+    publish_as(s, 'c', "mail", 60000, "six");
+    trace(s);
+    client_publish_end_wait(s->client, script_cookie('b'));
+    pass(s, 0);
+    assert_string_equal(trace(s), "outcome b 0 full; skip orders 2..3");
+    refuse_entries(s, "orders", 2, 1, REASON_skipped);
+    assert_string_equal(trace(s), "outcome b 0 full");
+    confirm(s, "orders", 3, 1, 8); /* the broker had let it in */
+    assert_string_equal(trace(s), "outcome b 1 accepted 8");
+    pass(s, 30000);
+    assert_string_equal(trace(s), ""); /* its neighbours wait on */
+    confirm(s, "orders", 1, 1, 7);
+    confirm(s, "orders", 4, 1, 9);
+    assert_string_equal(trace(s), "outcome a 0 accepted 7; outcome c 0 accepted 9");
+}
+
+static void a_wait_that_was_ended_is_skipped_in_a_new_session_too(void **state)
+{
+    struct script *s = attached(state);
+    publish(s, "orders", 60000, "one");
+    lose_session(s);
+    client_publish_end_wait(s->client, script_cookie('a'));
+    struct outcomes known = { "orders", 0, NULL, 0 };
+    s->producer_known = true;
+    s->outcomes = &known;
+    s->outcome_count = 1;
+    accept_attach(s);
+    pass(s, 0);
+    assert_null(strstr(trace(s), "publish orders 1 one(60000)"));
+    refuse_entries(s, "orders", 1, 1, REASON_skipped);
+    assert_string_equal(trace(s), "outcome a 0 full");
+}
+
 static void a_skip_does_not_wait_for_the_window(void **state)
 {
     struct script *s = *state;
@@ -341,6 +384,8 @@ int main(void)
         scripted(each_entry_whose_time_is_up_is_skipped),
         scripted(a_thousand_are_skipped_at_once_at_most),
         scripted(the_answer_to_a_skip_is_the_outcome),
+        scripted(a_wait_may_be_ended_early),
+        scripted(a_wait_that_was_ended_is_skipped_in_a_new_session_too),
         scripted(a_skip_does_not_wait_for_the_window),
         scripted(seen_outcomes_wait_for_a_session),
         scripted(seen_outcomes_wait_for_room_on_the_link),

@@ -56,6 +56,35 @@ static bool is_quiet(struct driver *l)
     return uplink_is_quiet(l->uplink);
 }
 
+static bool only_one_is_undecided(struct driver *l)
+{
+    return driver_stats(l).client.undecided_events == 1;
+}
+
+/* Otherwise those whose clients are gone would fill the window, and be let in before those whose clients wait. */
+static void what_is_abandoned_no_longer_waits_for_room(void **state)
+{
+    struct driver l;
+    struct asked a, settled, gone, waits;
+    (void)state;
+    driver_open(&l, 1, 0, 0);
+    driver_publish(&l, "bounded", 1, 10, 5000, &a);
+    driver_answer(&l, &a);
+    driver_publish(&l, "bounded", 2, 10, 60000, &gone);
+    driver_publish(&l, "bounded", 1, 10, 60000, &waits);
+    driver_turn(&l);
+    assert_int_equal(driver_stats(&l).client.undecided_events, 3);
+    assert_true(uplink_abandon(l.uplink, &gone));
+    driver_until(&l, only_one_is_undecided);
+    assert_false(waits.answered);
+    driver_taken(&l, "bounded", 1, &a);
+    driver_settle(&l, SETTLE_ACK, a.receipts[0], 0, &settled);
+    driver_answer(&l, &waits);
+    assert_int_equal(waits.outcomes[0].reason, REASON_ok);
+    assert_int_equal(waits.outcomes[0].sequence, 2);
+    driver_close(&l);
+}
+
 static void a_forgotten_publish_takes_its_course_unheard(void **state)
 {
     struct driver l;
@@ -124,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_publish_is_confirmed_with_its_sequence),
         cmocka_unit_test(a_batch_has_an_outcome_for_each_event),
         cmocka_unit_test(what_is_abandoned_is_told_what_is_known_and_unknown_of_the_rest),
+        cmocka_unit_test(what_is_abandoned_no_longer_waits_for_room),
         cmocka_unit_test(a_forgotten_publish_takes_its_course_unheard),
         cmocka_unit_test(more_than_the_buffer_holds_is_refused_as_a_whole),
         cmocka_unit_test(a_call_is_replied_unless_it_is_forgotten),
