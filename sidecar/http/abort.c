@@ -81,29 +81,34 @@ static void send_past(struct http_server *s, int fd, const struct api_request *r
     buf_free(&text);
 }
 
-static void time_out(struct exchange *x)
+static const char *detail_of(enum reason why)
+{
+    return why == REASON_invalid ? "part of the request, such as a chunk's size with its extension, is too long" : NULL;
+}
+
+static void cut_short(struct exchange *x, enum reason why)
 {
     if (x->stage != STAGE_REFUSED)
-        api_problem(REASON_timeout, NULL, 0, &x->arena, &x->response);
-    x->stage = STAGE_TIMED_OUT; /* the request is not served even if its unread rest completes it */
+        api_problem(why, detail_of(why), 0, &x->arena, &x->response);
+    x->stage = STAGE_CUT_SHORT; /* the request is not served even if its unread rest completes it */
     send_past(x->listener->server, x->peer->fd, &x->request, &x->arena, &x->response);
 }
 
 /* Not even the request line is complete. (A connection that sent nothing at all was closed by libmicrohttpd after
  * idle_ms.) */
-static void time_out_unparsed(struct http_server *s, const struct peer *p)
+static void cut_short_unparsed(struct http_server *s, const struct peer *p, enum reason why)
 {
     struct api_request r = { 0 };
     struct api_response out;
     struct arena a;
     arena_init(&a, 4096);
-    api_problem(REASON_timeout, NULL, 0, &a, &out);
+    api_problem(why, detail_of(why), 0, &a, &out);
     send_past(s, p->fd, &r, &a, &out);
     buf_free(&out.body);
     arena_free(&a);
 }
 
-void exchange_time_out(struct http_server *s, const struct peer *p)
+void exchange_cut_short(struct http_server *s, const struct peer *p, enum reason why)
 {
     struct exchange *x;
     bool any = false;
@@ -112,8 +117,8 @@ void exchange_time_out(struct http_server *s, const struct peer *p)
             continue;
         any = true;
         if (x->stage <= STAGE_REFUSED)
-            time_out(x);
+            cut_short(x, why);
     }
     if (!any)
-        time_out_unparsed(s, p);
+        cut_short_unparsed(s, p, why);
 }

@@ -220,7 +220,9 @@ enum MHD_Result exchange_access(void *ctx, struct MHD_Connection *connection, co
 {
     struct exchange *x = *slot;
     (void)ctx, (void)connection, (void)url, (void)version;
-    if (x->stage == STAGE_TIMED_OUT)
+    if (x->peer)
+        x->peer->moved = true;
+    if (x->stage == STAGE_CUT_SHORT)
         return MHD_NO;
     if (x->stage == STAGE_ADDRESS)
         return read_headers(x, method);

@@ -15,6 +15,7 @@ struct listener {
     struct MHD_Daemon *daemon; /* NULL: not used */
     int fd;                    /* the listening socket */
     int epoll_fd;              /* the daemon's: readable when the daemon has something to do */
+    uint64_t runs;             /* how often the daemon was run */
     unsigned runs_needed;      /* runs still needed by a connection although no socket becomes readable */
     size_t held;     /* connections that wait without being suspended; libmicrohttpd polls them in each of its runs */
     mono_t hold_end; /* when the first of them is suspended, as of the last run */
@@ -27,9 +28,13 @@ struct listener {
 /* A connection, and when it is closed. */
 struct peer {
     struct peer *prev, *next;
+    const struct listener *listener;
     int fd;
-    bool busy; /* a complete request of it is being answered */
-    bool gone; /* as of the last sweep */
+    bool busy;     /* a complete request of it is being answered */
+    bool gone;     /* as of the last sweep */
+    bool stuck;    /* as of the last sweep */
+    bool moved;    /* part of a request came since then */
+    uint64_t runs; /* the listener's, as of the last sweep */
     mono_t deadline;
 };
 
@@ -47,9 +52,9 @@ struct http_server {
     struct now now;
 };
 
-/* Up to STAGE_REFUSED the request is still arriving. STAGE_ASKED: the handler has it. STAGE_TIMED_OUT: it took too long
- * to arrive and was answered 408. */
-enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_TIMED_OUT };
+/* Up to STAGE_REFUSED the request is still arriving. STAGE_ASKED: the handler has it. STAGE_CUT_SHORT: it was answered
+ * before it had arrived. */
+enum stage { STAGE_ADDRESS, STAGE_BODY, STAGE_REFUSED, STAGE_ASKED, STAGE_ANSWERED, STAGE_CUT_SHORT };
 
 struct exchange {
     struct exchange *prev, *next;
@@ -80,7 +85,7 @@ static inline void listener_needs_runs(struct listener *l, unsigned runs)
     l->runs_needed = l->runs_needed > runs ? l->runs_needed : runs;
 }
 
-struct peer *peer_new(struct http_server *s, struct MHD_Connection *connection);
+struct peer *peer_new(const struct listener *l, struct MHD_Connection *connection);
 void peer_free(struct http_server *s, struct peer *p);
 
 /* Has its client closed or reset it, or shut down its sending side? */
@@ -88,12 +93,15 @@ bool peer_is_gone(const struct peer *p);
 /* Likewise, for a connection without a request that is being answered or still could be. Call it once per sweep: it is
  * true only if two calls in a row found the client gone. */
 bool peer_has_left(struct peer *p);
+/* Has libmicrohttpd no room left to read the rest of its request? It does not notice that with a chunk's size or
+ * extension, and then wants to run for ever. Call it once per sweep, too. */
+bool peer_is_stuck(struct peer *p);
 /* Ends the exchanges that wait for an answer while their client is gone: libmicrohttpd does not notice that a suspended
  * connection was closed. */
 void exchanges_drop_gone(struct http_server *s);
-/* The connection's deadline is over. If only part of a request arrived, answers 408; the caller then closes the
- * connection. */
-void exchange_time_out(struct http_server *s, const struct peer *p);
+/* The connection must end. If only part of a request arrived, answers it, with REASON_timeout or another; the caller
+ * then closes the connection. */
+void exchange_cut_short(struct http_server *s, const struct peer *p, enum reason why);
 
 /* Adds the next piece of the request's body, or refuses the request for its size. */
 void exchange_add_body(struct exchange *x, const char *bytes, size_t size);

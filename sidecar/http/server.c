@@ -51,7 +51,7 @@ static void connection_changed(void *ctx, struct MHD_Connection *connection, voi
 {
     struct listener *l = ctx;
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        *context = peer_new(l->server, connection);
+        *context = peer_new(l, connection);
     else if (*context)
         peer_free(l->server, *context);
     /* If the connection limit was reached, libmicrohttpd accepts again only in its next run, which no descriptor
@@ -153,7 +153,8 @@ void http_readable(struct http_server *s, int fd)
 /* Closes connections that libmicrohttpd would keep:
  * - Its timeouts only measure silence: a client that sends a byte now and then could keep its connection for ever.
  * - If a client closes its connection after only part of a request, libmicrohttpd may not notice before its timeout: a
- *   few clients that vanish like this could use up all connections. */
+ *   few clients that vanish like this could use up all connections.
+ * - One whose request does not fit into its memory can keep the process busy (peer_is_stuck). */
 static void sweep(struct http_server *s)
 {
     if (mono_before(s->now.mono, s->next_sweep))
@@ -161,10 +162,10 @@ static void sweep(struct http_server *s)
     s->next_sweep = mono_add_ms(s->now.mono, SWEEP_MS);
     exchanges_drop_gone(s);
     for (struct peer *p = s->peers; p; p = p->next) {
-        bool late = p->deadline.ns <= s->now.mono.ns;
-        if (late)
-            exchange_time_out(s, p);
-        if (late || peer_has_left(p))
+        bool late = p->deadline.ns <= s->now.mono.ns, stuck = peer_is_stuck(p), left = peer_has_left(p);
+        if (late || stuck)
+            exchange_cut_short(s, p, late ? REASON_timeout : REASON_invalid);
+        if (late || stuck || left)
             shutdown(p->fd, SHUT_RDWR);
     }
 }
@@ -187,6 +188,7 @@ static void run(struct listener *l, mono_t now)
         l->ready = false;
         l->runs_needed -= l->runs_needed > 0;
         l->hold_end = MONO_NEVER;
+        l->runs++;
         MHD_run(l->daemon);
         timed = MHD_get_timeout(l->daemon, &ms) == MHD_YES;
         hurry = timed && ms == 0 && !waits_for_held_only(l);
