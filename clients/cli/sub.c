@@ -128,17 +128,6 @@ static void extend(struct sub *s)
 
 /* ------------------------------------------------------------------ handling */
 
-static void print_item(const struct sub *s, const struct sub_item *item)
-{
-    struct span out = s->options.json ? item->raw : item->data;
-    if (s->options.attributes && !s->options.json)
-        printf("#%.*s attempt=%.*s id=%.*s source=%.*s type=%.*s\n", (int)item->sequence.size, item->sequence.data,
-               (int)item->attempt.size, item->attempt.data, (int)item->id.size, item->id.data, (int)item->source.size,
-               item->source.data, (int)item->type.size, item->type.data);
-    fwrite(out.data, 1, out.size, stdout);
-    putchar('\n');
-}
-
 /* Runs the command for one event and settles it at once, so that its lease does not end while the next one is
  * handled. False if settling failed. */
 static bool handle_by_command(struct sub *s, size_t at)
@@ -151,16 +140,16 @@ static bool handle_by_command(struct sub *s, size_t at)
     return settle(s, s->items + at, done, 1, 1);
 }
 
-/* Acks printed events only after the output was written. */
+/* Acks printed events only after the output was written. If it fails, no one knows what its reader got. */
 static bool print_all(struct sub *s)
 {
-    for (size_t i = 0; i < s->count; i++)
-        print_item(s, &s->items[i]);
-    bool written = fflush(stdout) == 0 && !ferror(stdout); /* either can fail alone */
-    if (!written)
+    bool broken;
+    size_t printed = sub_print(s, s->items, s->count, &broken);
+    if (broken)
         cli_fail("cannot write to the standard output; nothing more is acked");
-    s->handled += written ? s->count : 0;
-    return settle(s, s->items, written, written ? s->count : 0, s->count) && written;
+    printed = broken ? 0 : printed;
+    s->handled += printed;
+    return settle(s, s->items, true, printed, s->count) && !broken;
 }
 
 /* Handles a take's events. True: go on. */

@@ -1,5 +1,5 @@
-/* The parts of `sluice sub`: taking and settling events (sub.c), parsing the answers (sub_items.c), running a
- * command for each event (sub_command.c). */
+/* The parts of `sluice sub`: taking and settling events (sub.c), parsing the answers (sub_items.c), printing the events
+ * (sub_print.c), running a command for each event (sub_command.c). */
 #ifndef SLUICE_CLI_SUB_H
 #define SLUICE_CLI_SUB_H
 
@@ -44,6 +44,10 @@ struct sub {
 
 /* Parses the events of a take's answer, at most `most`. Returns how many, or -1 if it is not such an answer. */
 int sub_read_items(struct span text, struct arena *a, struct sub_item *items, size_t most);
+
+/* Prints the events. Returns how many it printed whole: fewer than `count` if a signal ended it, or with *broken, if the
+ * output cannot be written. */
+size_t sub_print(const struct sub *s, const struct sub_item *items, size_t count, bool *broken);
 
 /* Records the inherited descriptors. Call before anything is opened. */
 void sub_find_inherited(struct sub *s);

@@ -1,8 +1,11 @@
 """`sluice sub`: how it prints events or hands them to a command, and when it acks, nacks or returns them."""
 import datetime
+import fcntl
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 
 import pytest
@@ -96,6 +99,36 @@ def test_sub_interrupted_before_its_count_exits_130(dev, start):
     sub = start("sub", "q", "-n", "2", environment=dev)
     sub.wait_for("a\n")
     assert sub.interrupt() == 130
+
+
+def unread(pipe):
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_sub_while_its_reader_stalls(dev, number):
+    count = 300
+    run("sluice", "queue", "declare", "q", "max_deliveries=1", environment=dev)
+    run("sluice", "pub", "q", environment=dev, input="".join(f"{i:900}\n" for i in range(count)))
+    with subprocess.Popen([BIN / "sluice", "sub", "q"], stdout=subprocess.PIPE, env={**os.environ, **dev}) as sub:
+        until(lambda: unread(sub.stdout) >= 65536)  # as much as the pipe holds
+        sub.send_signal(number)
+        assert sub.wait(timeout=20) == 0
+        lines = sub.stdout.read().split(b"\n")
+    whole = len(lines) - 1  # the last one is cut
+    assert [int(line) for line in lines[:-1]] == list(range(whole)) and 0 < whole < 100
+    queue = describe("q", dev)
+    assert (queue["ledger"]["acked"], queue["ready"], queue["dead"]) == (whole, count - whole, 0)
+
+
+def test_an_interruption_lets_a_reader_read_the_line_at_hand(dev):
+    run("sluice", "pub", "q", environment=dev, input="x" * 200000 + "\ny\n")
+    with subprocess.Popen([BIN / "sluice", "sub", "q"], stdout=subprocess.PIPE, env={**os.environ, **dev}) as sub:
+        until(lambda: unread(sub.stdout) >= 65536)
+        sub.send_signal(signal.SIGINT)
+        assert sub.stdout.read() == b"x" * 200000 + b"\n"
+        assert sub.wait(timeout=20) == 0
+    assert (describe("q", dev)["ready"], describe("q", dev)["ledger"]["acked"]) == (1, 1)
 
 
 def test_events_that_could_not_be_written_are_not_acked(dev):
