@@ -141,8 +141,6 @@ bool client_publish_topic(struct client *c, struct span topic, const struct span
 uint8_t *client_reserve(struct client *c, struct span queue, size_t most);
 bool client_publish_reserved(struct client *c, size_t size, const uint8_t *hash, uint32_t wait_ms, void *cookie,
                              struct now now, enum reason *why);
-/* Reports no more outcomes for `cookie`; entries already published are not withdrawn. */
-void client_publish_forget(struct client *c, void *cookie);
 /* Nobody waits for what was published with `cookie` any more: its undecided entries are treated from the next tick on
  * as if their deadline had passed, and have their outcomes soon. */
 void client_publish_end_wait(struct client *c, void *cookie);

@@ -158,22 +158,6 @@ bool client_publish_topic(struct client *c, struct span topic, const struct span
     return publish(c, topic, true, events, hashes, terms, count, wait_ms, cookie, now, why);
 }
 
-static void forget(struct records *r, void *cookie)
-{
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (record_at(r, i)->cookie == cookie)
-            record_at(r, i)->cookie = NULL;
-    }
-}
-
-void client_publish_forget(struct client *c, void *cookie)
-{
-    for (struct outlet *o = c->outlets; o; o = o->hh.next) {
-        forget(&o->sent, cookie);
-        forget(&o->unsent, cookie);
-    }
-}
-
 /* Only what is not being given up already. The deadline changes, too, because what is sent again acts by it. */
 static void end_wait(struct client *c, struct outlet *o, const struct records *records, const void *cookie)
 {

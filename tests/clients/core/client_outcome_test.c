@@ -156,30 +156,6 @@ static void a_topic_s_run_that_ends_within_a_target_is_no_run(void **state)
     assert_null(strstr(trace(s), "accepted audit"));
 }
 
-static void a_forgotten_publish_reports_no_outcome(void **state)
-{
-    struct script *s = attached(state);
-    publish_as(s, 'a', "orders", 9000, "one");
-    publish_as(s, 'b', "orders", 9000, "two");
-    client_publish_forget(s->client, script_cookie('a'));
-    trace(s);
-    confirm(s, "orders", 1, 2, 1);
-    assert_string_equal(trace(s), "outcome b 0 accepted 2");
-}
-
-static void a_forgotten_publish_that_was_not_sent_reports_no_outcome(void **state)
-{
-    struct script *s = *state;
-    until_asked(s);
-    publish_as(s, 'a', "orders", 10, "one");
-    publish_as(s, 'b', "orders", 10, "two");
-    client_publish_forget(s->client, script_cookie('a'));
-    trace(s);
-    pass(s, 20);
-    assert_string_equal(trace(s), "outcome b 0 unavailable");
-    assert_int_equal(s->client->unsent_events + s->client->unsent_bytes, 0);
-}
-
 /* The window had room only for the head of a batch; when that is refused so is the rest, as admission is a prefix. */
 static void the_unsent_rest_of_a_refused_batch_is_refused_with_it(void **state)
 {
@@ -377,8 +353,6 @@ int main(void)
         scripted(the_queue_of_a_topic_that_refused_is_named),
         scripted(a_topic_s_outcomes_survive_the_session),
         scripted(a_topic_s_run_that_ends_within_a_target_is_no_run),
-        scripted(a_forgotten_publish_reports_no_outcome),
-        scripted(a_forgotten_publish_that_was_not_sent_reports_no_outcome),
         scripted(the_unsent_rest_of_a_refused_batch_is_refused_with_it),
         scripted(at_its_deadline_an_entry_is_skipped_and_then_unknown),
         scripted(each_entry_whose_time_is_up_is_skipped),
