@@ -31,6 +31,12 @@ void settle_disk(void)
     assert_false(core_disk_failed(d->core));
 }
 
+void wait_ms(int64_t ms)
+{
+    pass(bench.d, ms);
+    settle_disk();
+}
+
 static void close_log(void)
 {
     driver_restart(bench.d); /* frees the core, which speaks to the log until then */
@@ -110,6 +116,16 @@ const char *declare_durably(const char *queue, const char *settings)
 {
     return ask_durably(
         &(struct request){ .call = CALL_DECLARE, .queue = queue, .u.declare.settings = settings_of(settings) });
+}
+
+struct peer *orders_consumer(void)
+{
+    struct peer *p = joined("c");
+    consume(p, "orders");
+    credit(p, "orders", 1000);
+    settle_disk();
+    heard(p);
+    return p;
 }
 
 struct peer *mail_consumer(const char *name, uint64_t wanted)

@@ -30,12 +30,15 @@ int bench_teardown(void **state);
 
 /* Completes all operations of the disk and passes the completions to the core. */
 void settle_disk(void);
+void wait_ms(int64_t ms); /* lets time pass and the disk work */
 /* The machine crashes, and the broker starts `ms` later by the wall clock. Peers and their state are forgotten. */
 void crash(int64_t ms);
 void end_orderly(void);  /* only ends it, in order */
 void stop_orderly(void); /* ends it in order, and starts it again */
 /* A new attached peer; its attach is answered once the producer is durable. */
 struct peer *joined(const char *name);
+/* A new attached consumer of "orders" with credit for a thousand events. */
+struct peer *orders_consumer(void);
 /* A new attached consumer of "mail" with credit for `wanted` events. */
 struct peer *mail_consumer(const char *name, uint64_t wanted);
 void publish_durably(struct peer *p, const char *words);

@@ -97,12 +97,6 @@ void fail_for(struct peer *k, uint64_t delivery, uint64_t ms)
     settle_disk();
 }
 
-void wait_ms(int64_t ms)
-{
-    pass(bench.d, ms);
-    settle_disk();
-}
-
 struct peer *parked(struct taken *t, const char *settings, const char *more)
 {
     declared(settings);

@@ -44,7 +44,6 @@ void drain(struct peer *k, struct taken *t);
 void in_order(const struct taken *t, size_t from, uint64_t first, uint64_t stride, uint64_t count);
 
 void fail_for(struct peer *k, uint64_t delivery, uint64_t ms);
-void wait_ms(int64_t ms);
 
 /* Keys a and b with MANY events each: a1 failed, and b can be delivered. Returns the consumer, whose deliveries are
  * not in `t` yet. */

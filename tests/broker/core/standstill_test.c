@@ -31,25 +31,9 @@ static void a_session_that_was_silent_before_a_standstill_ends_after_what_was_le
     assert_false(is_attached(p));
 }
 
-static void an_ack_that_arrived_during_a_standstill_is_in_time(void **state)
+/* A consumer that has taken the only event, under a lease of 5 s, before the broker stood still for 20. */
+static struct peer *holding(struct driver *d)
 {
-    struct driver *d = *state;
-    struct peer *k = attached(d, "k");
-    declare(d, "orders", "lease=5s");
-    publish(attached(d, "producer"), "orders", 0, "one");
-    consume(k, "orders");
-    credit(k, "orders", 1);
-    heard(k);
-    stand_still(d, 20000);
-    turn(d); /* it is still in the socket */
-    ack(k, "orders", 1, 1);
-    assert_string_equal(heard(k), "settled orders 1 acked");
-    assert_int_equal(describe(d, "orders").redelivered, 0);
-}
-
-static void a_lease_ends_after_a_standstill_if_no_ack_comes(void **state)
-{
-    struct driver *d = *state;
     struct peer *k = attached(d, "k");
     declare(d, "orders", "lease=5s");
     publish(attached(d, "producer"), "orders", 0, "one");
@@ -58,6 +42,22 @@ static void a_lease_ends_after_a_standstill_if_no_ack_comes(void **state)
     heard(k);
     stand_still(d, 20000);
     turn(d);
+    return k;
+}
+
+static void an_ack_that_arrived_during_a_standstill_is_in_time(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = holding(d); /* its ack is still in the socket */
+    ack(k, "orders", 1, 1);
+    assert_string_equal(heard(k), "settled orders 1 acked");
+    assert_int_equal(describe(d, "orders").redelivered, 0);
+}
+
+static void a_lease_ends_after_a_standstill_if_no_ack_comes(void **state)
+{
+    struct driver *d = *state;
+    struct peer *k = holding(d);
     pass(d, 14900);
     assert_null(strstr(heard(k), "deliver"));
     pass(d, 200);

@@ -1,16 +1,6 @@
 /* What the snapshot of an orderly stop says about deliveries: the next start counts on from what really was delivered. */
 #include "tests/broker/core/disk_driver.h"
 
-static struct peer *consumer(void)
-{
-    struct peer *p = joined("c");
-    consume(p, "orders");
-    credit(p, "orders", 1000);
-    settle_disk();
-    heard(p);
-    return p;
-}
-
 /* Nobody consumes any more. */
 static void end_consuming(struct peer *p)
 {
@@ -33,7 +23,7 @@ static const char *delivered(void)
 static void one_due_was_not_delivered(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50 two three");
     ack(p, "orders", 1, 2);
     end_consuming(p);
@@ -60,7 +50,7 @@ static void one_released_was_not_delivered(void **state)
 static void one_accepted_below_the_mark_of_a_crashed_run_was_not_delivered(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one");
     heard(p);
     crash(0);
@@ -91,7 +81,7 @@ static void one_that_its_key_kept_back_was_not_delivered(void **state)
 static void it_holds_for_several_stops(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50 two~50 three");
     ack(p, "orders", 1, 1);
     end_consuming(p);
@@ -114,7 +104,7 @@ static void it_holds_for_several_stops(void **state)
 static void it_is_void_after_a_crash(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50 two");
     ack(p, "orders", 1, 1);
     end_consuming(p);

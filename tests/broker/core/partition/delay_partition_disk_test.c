@@ -18,13 +18,6 @@ static void publish_to_it(struct peer *p, const char *words)
     settle_disk();
 }
 
-/* Lets time pass and the disk work. */
-static void wait_ms(int64_t ms)
-{
-    pass(bench.d, ms);
-    settle_disk();
-}
-
 static void acked(struct peer *k, uint64_t delivery)
 {
     ack(k, "mail", delivery, 1);

@@ -3,26 +3,10 @@
 
 #include <string.h>
 
-static struct peer *consumer(void)
-{
-    struct peer *p = joined("c");
-    consume(p, "orders");
-    credit(p, "orders", 1000);
-    settle_disk();
-    heard(p);
-    return p;
-}
-
-static void wait_ms(int64_t ms)
-{
-    pass(bench.d, ms);
-    settle_disk();
-}
-
 static void a_back_off_of_an_event_that_was_delayed_goes_on_after_a_crash(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50");
     wait_ms(50);
     assert_string_equal(heard(p), "confirm orders 1 -> 1; deliver orders d1 s1 a1 one");
@@ -31,7 +15,7 @@ static void a_back_off_of_an_event_that_was_delayed_goes_on_after_a_crash(void *
     crash(20000);
     turn(bench.d);
     assert_int_equal(describe(bench.d, "orders").delayed, 1);
-    p = consumer();
+    p = orders_consumer();
     wait_ms(1000);
     assert_string_equal(heard(p), "");
     wait_ms(39000);
@@ -43,7 +27,7 @@ static void a_deferral_of_an_event_of_a_queue_with_a_delay_goes_on_after_a_crash
     (void)state;
     struct queue_settings settings = settings_of("delay=1s");
     assert_true(core_configure_queue(bench.d->core, "orders", &settings, NULL, bench.d->now));
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one");
     wait_ms(1000);
     assert_string_equal(heard(p), "confirm orders 1 -> 1; deliver orders d1 s1 a1 one");

@@ -10,23 +10,6 @@ static struct queue *orders(void)
     return queue_find(bench.d->core, span_str("orders"));
 }
 
-static struct peer *consumer(void)
-{
-    struct peer *p = joined("c");
-    consume(p, "orders");
-    credit(p, "orders", 1000);
-    settle_disk();
-    heard(p);
-    return p;
-}
-
-/* Lets time pass and the disk work. */
-static void wait_ms(int64_t ms)
-{
-    pass(bench.d, ms);
-    settle_disk();
-}
-
 static const char *cancel(uint64_t sequence)
 {
     return ask_durably(&(struct request){ .call = CALL_CANCEL, .queue = "orders", .u.cancel.sequence = sequence });
@@ -57,7 +40,7 @@ static const char *delayed(uint64_t from)
 static void a_delayed_event_is_read_when_it_is_due(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50 two");
     assert_string_equal(heard(p), "deliver orders d1 s2 a1 two; confirm orders 1..2 -> 1");
     assert_null(queue_item(orders(), 1));
@@ -73,7 +56,7 @@ static void a_delayed_event_is_read_when_it_is_due(void **state)
 static void they_come_in_order_of_their_time(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~300 two~200 three~100");
     heard(p);
     for (unsigned i = 0; i < 3; i++)
@@ -104,12 +87,12 @@ static void they_lie_among_backlog(void **state)
 static void one_that_may_have_been_delivered_says_so_after_a_crash(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50 two~50 three~90000");
     wait_ms(50);
     assert_non_null(strstr(heard(p), "deliver orders d1 s1 a1 one"));
     crash(0);
-    p = consumer();
+    p = orders_consumer();
     wait_ms(0);
     assert_int_equal(describe(bench.d, "orders").in_flight, 2);
     assert_true(queue_item(orders(), 1)->attempt == 2 && queue_item(orders(), 2)->attempt == 2);
@@ -125,7 +108,7 @@ static void a_delay_survives_a_crash(void **state)
     crash(2000);
     assert_int_equal(describe(bench.d, "orders").delayed, 2);
     assert_string_equal(delayed(0), "1:one +3000; 2:two +88000");
-    p = consumer();
+    p = orders_consumer();
     ack(p, "orders", 1, 1);
     wait_ms(2999);
     assert_null(strstr(heard(p), "one"));
@@ -140,7 +123,7 @@ static void one_that_became_due_meanwhile_is_ready(void **state)
     publish_durably(p, "one~5000");
     crash(6000);
     assert_int_equal(describe(bench.d, "orders").ready, 1);
-    p = consumer();
+    p = orders_consumer();
     settle_disk();
     assert_int_equal(describe(bench.d, "orders").in_flight, 1);
 }
@@ -153,7 +136,7 @@ static void an_orderly_stop_keeps_delays_in_the_checkpoint(void **state)
     stop_orderly();
     stop_orderly(); /* from a checkpoint alone */
     assert_string_equal(delayed(0), "1:one +5000; 2:two +90000");
-    p = consumer();
+    p = orders_consumer();
     assert_int_equal(describe(bench.d, "orders").in_flight, 1);
     wait_ms(5000);
     assert_non_null(strstr(heard(p), "s1 a1 one")); /* it was certainly never delivered */
@@ -167,14 +150,14 @@ static void an_orderly_stop_keeps_delays_in_the_checkpoint(void **state)
 static void a_delivered_event_that_is_delayed_again_is_not_fresh(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~50 two~90000");
     wait_ms(50);
     assert_non_null(strstr(heard(p), "deliver orders d1 s1 a1 one"));
     crash(-3600000);
     assert_string_equal(delayed(0), "1:one +3600000; 2:two +3689950");
     stop_orderly();
-    p = consumer();
+    p = orders_consumer();
     bench.d->now.wall.ms += 3700000;
     wait_ms(1000);
     assert_non_null(strstr(heard(p), "s1 a2 one"));
@@ -185,17 +168,17 @@ static void a_delivered_event_that_is_delayed_again_is_not_fresh(void **state)
 static void one_delivered_after_an_orderly_stop_is_not_fresh_after_a_crash(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one~5000 two");
     ack(p, "orders", 1, 1);
     settle_disk();
     stop_orderly();
-    p = consumer();
+    p = orders_consumer();
     wait_ms(5000);
     assert_non_null(strstr(heard(p), "s1 a1 one"));
     crash(-3600000);
     assert_string_equal(delayed(0), "1:one +3600000");
-    p = consumer();
+    p = orders_consumer();
     bench.d->now.wall.ms += 3700000;
     wait_ms(1000);
     assert_non_null(strstr(heard(p), "s1 a2 one"));
@@ -204,7 +187,7 @@ static void one_delivered_after_an_orderly_stop_is_not_fresh_after_a_crash(void 
 static void a_back_off_goes_on_after_a_restart(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one");
     settle(p, "orders", SETTLE_NACK, 1, 1, 60000);
     settle_disk();
@@ -213,7 +196,7 @@ static void a_back_off_goes_on_after_a_restart(void **state)
     assert_string_equal(delayed(0), "1:one +40000");
     crash(-3600000); /* nobody knows how long it was: it begins again */
     assert_string_equal(delayed(0), "1:one +60000");
-    p = consumer();
+    p = orders_consumer();
     wait_ms(60000);
     assert_non_null(strstr(heard(p), "s1 a2 one"));
 }
@@ -237,7 +220,7 @@ static void expiry_survives_and_takes_what_was_never_loaded(void **state)
 static void one_in_flight_that_expired_is_gone_after_a_restart(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one!5000");
     wait_ms(6000);
     assert_int_equal(describe(bench.d, "orders").in_flight, 1);
@@ -335,7 +318,7 @@ static void purge_takes_what_is_delayed_on_disk(void **state)
 static void peeking_goes_through_memory_and_disk(void **state)
 {
     (void)state;
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     publish_durably(p, "one two~90000 three four~80000");
     settle(p, "orders", SETTLE_NACK, 1, 2, 60000);
     settle_disk();
@@ -349,7 +332,7 @@ static void many_come_due_at_once_with_little_memory(void **state)
 {
     (void)state;
     char words[64 * 8];
-    struct peer *p = consumer();
+    struct peer *p = orders_consumer();
     bench.d->core->config.memory_budget = 1;
     for (unsigned round = 0; round < 8; round++) {
         size_t size = 0;

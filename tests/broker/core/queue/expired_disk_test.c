@@ -19,13 +19,11 @@ static const char *books(void)
     return out;
 }
 
-/* Lets time pass and the disk work. */
-static void wait_ms(int64_t ms)
+/* … and once more, for what the first work led to. */
+static void wait_twice(int64_t ms)
 {
-    pass(bench.d, ms);
-    settle_disk();
-    pass(bench.d, 0);
-    settle_disk();
+    wait_ms(ms);
+    wait_ms(0);
 }
 
 static struct peer *keeping(const char *settings)
@@ -69,7 +67,7 @@ static void what_was_never_read_is_read_and_kept(void **state)
     struct peer *p = keeping("");
     bench.d->core->config.memory_budget = 0; /* nothing is kept in memory */
     publish_to_disk(p, "one!5000 two three!5000 four~90000!5000 five");
-    wait_ms(5000);
+    wait_twice(5000);
     assert_string_equal(books(), "dead 3 held 0 ready 2 delayed 0 expired 3 remaining 2");
     assert_string_equal(dead(), "1:one expired; 3:three expired; 4:four expired");
     crash(0);
@@ -85,7 +83,7 @@ static void what_expired_while_the_broker_was_away_is_kept(void **state)
     struct peer *p = keeping("");
     publish_to_disk(p, "one!5000 two~90000!5000 three");
     crash(6000);
-    wait_ms(0);
+    wait_twice(0);
     assert_string_equal(books(), "dead 2 held 0 ready 1 delayed 0 expired 2 remaining 1");
     p = joined("c");
     consume(p, "mail");
@@ -101,18 +99,18 @@ static void what_is_held_for_want_of_room_outlives_crashes_and_stops(void **stat
     struct peer *p = keeping("dead_capacity=1");
     bench.d->core->config.memory_budget = 0;
     publish_to_disk(p, "one!5000 two!5000 three!5000");
-    wait_ms(5000);
+    wait_twice(5000);
     assert_string_equal(books(), "dead 1 held 2 ready 0 delayed 2 expired 1 remaining 2");
     crash(0);
-    wait_ms(0);
+    wait_twice(0);
     assert_string_equal(books(), "dead 1 held 2 ready 0 delayed 2 expired 1 remaining 2");
     stop_orderly();
-    wait_ms(0);
+    wait_twice(0);
     stop_orderly(); /* from a checkpoint that was written while they were held */
-    wait_ms(0);
+    wait_twice(0);
     assert_string_equal(books(), "dead 1 held 2 ready 0 delayed 2 expired 1 remaining 2");
     assert_string_equal(declare_durably("mail", "dead_capacity=9"), "ok");
-    wait_ms(5000);
+    wait_twice(5000);
     assert_string_equal(books(), "dead 3 held 0 ready 0 delayed 0 expired 3 remaining 0");
     assert_string_equal(dead(), "1:one expired; 2:two expired; 3:three expired");
 }
@@ -124,11 +122,11 @@ static void it_goes_to_another_queue_and_is_in_exactly_one(void **state)
     struct peer *p = keeping("dead_letter=parking");
     bench.d->core->config.memory_budget = 0;
     publish_to_disk(p, "one!5000 two!5000 three!5000 four");
-    wait_ms(5000);
+    wait_twice(5000);
     assert_string_equal(books(), "dead 0 held 1 ready 1 delayed 1 expired 2 remaining 2");
     crash(0);
     bench.d->core->config.memory_budget = 0;
-    wait_ms(0);
+    wait_twice(0);
     assert_string_equal(books(), "dead 0 held 1 ready 1 delayed 1 expired 2 remaining 2");
     p = joined("c");
     consume(p, "parking");
@@ -140,7 +138,7 @@ static void it_goes_to_another_queue_and_is_in_exactly_one(void **state)
     ack(p, "parking", 1, 1);
     ack(p, "parking", 2, 1);
     settle_disk();
-    wait_ms(5000);
+    wait_twice(5000);
     assert_non_null(strstr(heard(p), "three{mail/3 expired}"));
     assert_string_equal(books(), "dead 0 held 0 ready 1 delayed 0 expired 3 remaining 1");
 }
@@ -171,8 +169,8 @@ static void those_that_lie_apart_are_read_with_what_lies_between_or_without(void
     for (unsigned i = 0; i < 20; i++)
         publish_to_disk(p, "a b c d");
     publish_to_disk(p, "last!5000");
-    wait_ms(5000);
-    wait_ms(0);
+    wait_twice(5000);
+    wait_twice(0);
     assert_string_equal(books(), "dead 3 held 0 ready 81 delayed 0 expired 3 remaining 81");
     assert_string_equal(dead(), "1:one expired; 3:three expired; 84:last expired");
 }
@@ -183,12 +181,12 @@ static void what_is_held_on_disk_is_purged(void **state)
     struct peer *p = keeping("dead_capacity=0");
     bench.d->core->config.memory_budget = 0;
     publish_to_disk(p, "one!5000 two!5000");
-    wait_ms(5000);
+    wait_twice(5000);
     assert_string_equal(ask_durably(&(struct request){ .call = CALL_PURGE, .queue = "mail" }), "ok");
     assert_string_equal(books(), "dead 0 held 0 ready 0 delayed 0 expired 0 remaining 0");
     assert_int_equal(queue_find(bench.d->core, span_str("mail"))->bytes, 0);
     crash(0);
-    wait_ms(6000);
+    wait_twice(6000);
     assert_string_equal(books(), "dead 0 held 0 ready 0 delayed 0 expired 0 remaining 0");
 }
 
@@ -201,9 +199,9 @@ static void one_in_flight_that_comes_back_is_kept(void **state)
     settle_disk();
     publish_to_disk(p, "one!5000");
     heard(p);
-    wait_ms(6000);
+    wait_twice(6000);
     settle(p, "mail", SETTLE_NACK, 1, 1, 0);
-    wait_ms(0);
+    wait_twice(0);
     assert_string_equal(books(), "dead 1 held 0 ready 0 delayed 0 expired 1 remaining 0");
     crash(0);
     assert_string_equal(books(), "dead 1 held 0 ready 0 delayed 0 expired 1 remaining 0");
@@ -216,10 +214,10 @@ static void what_expires_during_an_orderly_stop_is_kept_by_the_next_start(void *
     struct peer *p = keeping("");
     publish_to_disk(p, "one!5000 two");
     core_stop(bench.d->core, bench.d->now);
-    wait_ms(5000);
+    wait_twice(5000);
     assert_string_equal(books(), "dead 0 held 0 ready 2 delayed 0 expired 0 remaining 2");
     stop_orderly();
-    wait_ms(0);
+    wait_twice(0);
     assert_string_equal(books(), "dead 1 held 0 ready 1 delayed 0 expired 1 remaining 1");
 }
 
