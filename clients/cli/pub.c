@@ -40,9 +40,9 @@ static const struct cli_syntax syntax = {
     .usage = "pub [<options>] <queue> [<data>...]",
     .text = "Publishes each <data> as one event; without <data>, each non-empty line of standard input as it arrives.\n"
             "Prints how many were confirmed, and how many of them are duplicates, which the queue had already and\n"
-            "did not store again. Stops at the first event that is refused, so that the order is kept. An "
-            "event\n"
-            "whose outcome is unknown is sent again with its id, so a queue with a dedup_window stores it once.\n"
+            "did not store again. Stops at the first event that is refused, so that the order is kept.\n"
+            "An event whose outcome is unknown is sent again with its id, so a queue with a dedup_window stores it\n"
+            "once.\n"
             "Events made here have the attribute time: when they were read.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,

@@ -83,7 +83,9 @@ static void send_past(struct http_server *s, int fd, const struct api_request *r
 
 static const char *detail_of(enum reason why)
 {
-    return why == REASON_invalid ? "part of the request, such as a chunk's size with its extension, is too long" : NULL;
+    return why == REASON_invalid
+               ? "part of the request, such as a chunk's size with its extension, is too long; shorten it"
+               : NULL;
 }
 
 static void cut_short(struct exchange *x, enum reason why)

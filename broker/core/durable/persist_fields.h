@@ -104,8 +104,8 @@ enum { SUBSCRIPTION_APP = 1, SUBSCRIPTION_NAME, SUBSCRIPTION_SETTINGS, SUBSCRIPT
  * absolute, the others' are relative to it), first sequence, count. Some of the events may have left the queue since.
  *
  * QUEUE_FRESH holds ranges of two varints: first sequence, count. Some of the events may have left the queue. It is
- * valid only if nothing follows the snapshot in
- * the log: before anything can be delivered its consumer must attach, and that writes a note. */
+ * valid only if nothing follows the snapshot in the log: before anything can be delivered its consumer must attach, and
+ * that writes a note. */
 
 /* A dedup window's entry in a snapshot: its hash, sequence and wall time of acceptance. */
 #define DEDUP_ENTRY_SIZE (DEDUP_HASH_SIZE + 16u)

@@ -15,11 +15,9 @@ static void add_live(void *context, uint64_t first, uint64_t end)
 
 /* After a crash of the machine nothing need be left of what was written behind a checkpoint. So where confirms do not
  * wait for the sync, a log that ends with its checkpoint does not prove an orderly stop. */
-static bool may_lack_confirmed(const struct core *c)
+static bool may_lack_confirmed(const struct core *c, const struct log_info *log)
 {
-    struct log_info log;
-    log_info(c->disk, &log);
-    return (!c->config.confirm_synced || c->before.unsynced) && (log.unclean || !c->before.orderly);
+    return (!c->config.confirm_synced || c->before.unsynced) && (log->unclean || !c->before.orderly);
 }
 
 /* Forgets the failures of an event that is not in the log any more: a repair found the record of a failure but not
@@ -64,7 +62,7 @@ static bool recover_queue(struct core *c, struct queue *q, struct error *e)
     struct log_info log;
     uint64_t bytes;
     log_info(c->disk, &log);
-    if (may_lack_confirmed(c))
+    if (may_lack_confirmed(c, &log))
         q->next_sequence += SEQUENCES_SKIPPED;
     log_each_live(c->disk, q->id, add_live, q, &bytes);
     d->backlog_bytes = bytes;

@@ -139,7 +139,8 @@ struct sluice_publish_options {
     uint64_t delay_ms;
     int64_t not_before_ms;
     /* The event is not delivered after this: ttl_ms after this call, by this machine's clock, or the time expires_ms
-     * (ms since 1970 UTC). Give at most one; ttl_ms includes delay_ms, and must be longer. The queue's own `ttl` applies as well: the earlier time counts. */
+     * (ms since 1970 UTC). Give at most one; ttl_ms includes delay_ms, and must be longer. The queue's own `ttl` applies
+     * as well: the earlier time counts. */
     uint64_t ttl_ms;
     int64_t expires_ms;
 };
